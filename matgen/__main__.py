@@ -1,0 +1,5 @@
+"""``python -m matgen`` is the ``matgen`` command."""
+
+from matgen.cli import main
+
+main()

@@ -1,0 +1,24 @@
+"""The command line: each verb is a few lines over a public function.
+
+One module a verb; each defines a typer callback and is entered below. Heavy packages are imported inside the
+verbs, so that ``matgen --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from matgen.cli.console import guarded
+
+app = typer.Typer(
+    name="matgen",
+    help="Generative discovery of materials: data in, ranked and explained candidates out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def main() -> None:
+    """Entry point of the ``matgen`` command."""
+    guarded(app)

@@ -1,0 +1,42 @@
+"""What all verbs share: results on stdout, everything else on stderr, one clear line for an error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from matgen.errors import MatgenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+stderr = Console(stderr=True)
+stdout = Console()
+
+Json = Annotated[bool, typer.Option("--json", help="Put a machine-readable result on stdout.")]
+
+
+def emit(result: dict[str, Any], as_json: bool, text: str = "") -> None:
+    """Put a result on stdout: as JSON, or as the text meant for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
+    else:
+        stdout.print(text or "\n".join(f"{key}: {value}" for key, value in result.items()))
+
+
+def guarded(app: Callable[[], None]) -> None:
+    """Run the command line; an expected error becomes one line on stderr and its exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    try:
+        app()
+    except MatgenError as error:
+        stderr.print(f"[bold red]error:[/] {error}", markup=True, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        stderr.print("stopped; the same command goes on from here.")
+        sys.exit(130)

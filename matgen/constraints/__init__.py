@@ -1,0 +1,1 @@
+"""Domain knowledge: one constraint object, up to four roles."""

@@ -1,0 +1,91 @@
+"""The contract of a constraint: one piece of domain knowledge, up to four roles.
+
+Shapes: A atoms, S systems, Z atomic numbers (0 to 118; index 0 is "undetermined").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from matgen.errors import ConfigError
+from matgen.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from pymatgen.core import Structure
+    from torch_geometric.data import Batch
+
+Role = Literal["check", "penalty", "mask", "project"]
+ROLES: tuple[Role, ...] = ("check", "penalty", "mask", "project")
+
+CONSTRAINTS: Registry[type[Constraint]] = Registry("constraint", "matgen.constraints")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a constraint says of S structures.
+
+    Args:
+        passed: (S,) whether each structure satisfies it.
+        score: (S,) the number behind the decision, in the unit that the constraint states.
+        reasons: For each structure a sentence a chemist would use, or None where it passed.
+    """
+
+    passed: np.ndarray
+    score: np.ndarray
+    reasons: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, scores: Sequence[float], reasons: Sequence[str | None]) -> Verdict:
+        """A verdict in which exactly the structures without a reason pass."""
+        return cls(np.array([r is None for r in reasons]), np.asarray(scores, dtype=float), tuple(reasons))
+
+
+class Constraint:
+    """Domain knowledge that can filter, and where the knowledge allows also shape generation.
+
+    Subclasses are frozen dataclasses: their fields are the settings a workflow may give. ``check`` is
+    compulsory; ``penalty``, ``mask`` and ``project`` are overridden where they make sense, and asking for a
+    role that is not overridden is a ConfigError.
+    """
+
+    name: ClassVar[str]
+
+    @classmethod
+    def roles(cls) -> tuple[Role, ...]:
+        """The roles that this constraint can play."""
+        return tuple(role for role in ROLES if getattr(cls, role) is not getattr(Constraint, role))
+
+    @classmethod
+    def require_role(cls, role: Role) -> None:
+        """Raise a ConfigError, before any work starts, if the role is missing."""
+        if role not in cls.roles():
+            raise ConfigError(
+                f"the constraint {cls.name!r} cannot act as {role!r}.", fix=f"It can act as: {', '.join(cls.roles())}."
+            )
+
+    def check(self, structures: Sequence[Structure]) -> Verdict:
+        """Filter: does each structure satisfy the constraint, and if not, why?"""
+        raise NotImplementedError
+
+    def penalty(self, batch: Batch) -> torch.Tensor:
+        """(S,) non-negative, differentiable in ``frac`` and ``cell``, zero exactly where ``check`` passes."""
+        raise ConfigError(f"the constraint {self.name!r} cannot act as 'penalty'.")
+
+    def mask(self, numbers: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """(S, A, Z) boolean: elements that each undetermined atom may still become.
+
+        Args:
+            numbers: (S, A) atomic numbers, 0 where undetermined.
+            real: (S, A) boolean, False on padding.
+        """
+        raise ConfigError(f"the constraint {self.name!r} cannot act as 'mask'.")
+
+    def project(self, batch: Batch) -> Batch:
+        """The nearest batch that satisfies the constraint; projecting twice changes nothing more."""
+        raise ConfigError(f"the constraint {self.name!r} cannot act as 'project'.")

@@ -1,0 +1,1 @@
+"""Structures, data sets, the quality gate, requests, candidates."""

@@ -1,0 +1,64 @@
+"""Properties, declared once: the same name, unit and direction serve columns, conditions, objectives and axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from matgen.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Property:
+    """A quantity that a structure has.
+
+    Args:
+        name: Column and configuration name.
+        label: Axis label without unit.
+        unit: Unit of every stored value; empty for pure numbers.
+        lower: Smallest value that is physically possible.
+        upper: Largest value that is physically possible.
+        better: Whether low or high values are sought when the user says nothing else.
+        note: What kind of number it is (functional, experiment, definition).
+    """
+
+    name: str
+    label: str
+    unit: str
+    lower: float = float("-inf")
+    upper: float = float("inf")
+    better: Literal["low", "high", None] = None
+    note: str = ""
+
+    @property
+    def axis(self) -> str:
+        """Label with unit, for plots and tables."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+PROPERTIES: dict[str, Property] = {}
+
+
+def declare(prop: Property) -> Property:
+    """Make a property known by its name."""
+    PROPERTIES[prop.name] = prop
+    return prop
+
+
+def find_property(name: str) -> Property:
+    """The property called ``name``, or a ConfigError with the nearest names."""
+    if name not in PROPERTIES:
+        raise ConfigError(f"there is no property called {name!r}.", fix=did_you_mean(name, PROPERTIES))
+    return PROPERTIES[name]
+
+
+for _property in (
+    Property(
+        "e_form", "Formation energy", "eV/atom", better="low", note="against the elements; source named beside it"
+    ),
+    Property("band_gap", "Band gap", "eV", lower=0.0, note="PBE Kohn-Sham gap, which underestimates experiment"),
+    Property("e_above_hull", "Energy above hull", "eV/atom", better="low", note="relative to the named reference hull"),
+    Property("density", "Density", "g/cm³", lower=0.0),
+    Property("volume_per_atom", "Volume per atom", "Å³", lower=0.0),
+):
+    declare(_property)

@@ -1,0 +1,300 @@
+"""The one place that converts structures: pymatgen, ASE, tensors, Parquet columns and files.
+
+Shapes: A atoms, S systems. Fractional coordinates lie in [0, 1); cells have rows a, b, c in Å.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pymatgen.core import Element, Lattice, Structure
+
+from matgen.errors import DataError, did_you_mean
+from matgen.runtime import whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pandas as pd
+    from ase import Atoms
+    from torch_geometric.data import Batch, Data
+
+STRUCTURE_COLUMNS = ("numbers", "frac", "cell")
+"""Parquet columns of a structure: ``numbers`` (A,), ``frac`` (3A,) and ``cell`` (9,) in Å, row by row."""
+
+
+# --- tensors ---------------------------------------------------------------------------------------------------------
+
+
+def to_data(structure: Structure, **targets: float) -> Data:
+    """Turn an ordered structure into a torch-geometric ``Data``.
+
+    Fields: ``numbers (A,)`` atomic numbers, ``frac (A, 3)``, ``cell (1, 3, 3)`` Å, ``pbc (1, 3)``, and each
+    target as ``(1,)``.
+    """
+    import torch
+    from torch_geometric.data import Data
+
+    return Data(
+        numbers=torch.tensor(structure.atomic_numbers, dtype=torch.long),
+        frac=torch.tensor(wrap(structure.frac_coords), dtype=torch.float64),
+        cell=torch.tensor(structure.lattice.matrix, dtype=torch.float64)[None],
+        pbc=torch.tensor([structure.lattice.pbc]),
+        num_nodes=len(structure),
+        **{name: torch.tensor([value], dtype=torch.float64) for name, value in targets.items()},
+    )
+
+
+def from_data(data: Data) -> Structure:
+    """The structure in a ``Data`` (inverse of :func:`to_data`, targets left behind)."""
+    lattice = _lattice(data.cell[0], data.pbc[0])
+    return Structure(lattice, data.numbers.tolist(), wrap(np.asarray(data.frac, dtype=float)))
+
+
+def to_batch(structures: Iterable[Structure]) -> Batch:
+    """Join structures into one torch-geometric ``Batch`` of S systems."""
+    from torch_geometric.data import Batch
+
+    return Batch.from_data_list([to_data(s) for s in structures])
+
+
+def from_batch(batch: Batch) -> list[Structure]:
+    """The S structures of a ``Batch``, in order."""
+    return [from_data(data) for data in batch.to_data_list()]
+
+
+def wrap(frac: np.ndarray) -> np.ndarray:
+    """Fractional coordinates in [0, 1); ``-1e-17 % 1`` rounds to 1.0, hence the second step."""
+    frac = np.asarray(frac, dtype=float) % 1.0
+    return np.where(frac >= 1.0, 0.0, frac)
+
+
+# --- Parquet columns -------------------------------------------------------------------------------------------------
+
+
+def pack(structures: Sequence[Structure]) -> dict[str, list[list[float]]]:
+    """Columns of :data:`STRUCTURE_COLUMNS` that hold ordered structures exactly (64-bit)."""
+    return {
+        "numbers": [list(s.atomic_numbers) for s in structures],
+        "frac": [wrap(s.frac_coords).ravel().tolist() for s in structures],
+        "cell": [s.lattice.matrix.ravel().tolist() for s in structures],
+    }
+
+
+def unpack(table: pd.DataFrame | Mapping[str, Sequence[Any]]) -> list[Structure]:
+    """Structures from columns that :func:`pack` made."""
+    columns = zip(*(table[name] for name in STRUCTURE_COLUMNS), strict=True)
+    return [
+        Structure(np.reshape(cell, (3, 3)), [Element.from_Z(int(z)) for z in numbers], np.reshape(frac, (-1, 3)))
+        for numbers, frac, cell in columns
+    ]
+
+
+# --- ASE -------------------------------------------------------------------------------------------------------------
+
+
+def to_atoms(structure: Structure, info: Mapping[str, Any] | None = None) -> Atoms:
+    """ASE atoms of an ordered structure, with ``info`` attached."""
+    from ase import Atoms
+
+    return Atoms(
+        numbers=structure.atomic_numbers,
+        scaled_positions=structure.frac_coords,
+        cell=structure.lattice.matrix,
+        pbc=structure.lattice.pbc,
+        info=dict(info or {}),
+    )
+
+
+def from_atoms(atoms: Atoms) -> Structure:
+    """Structure of periodic ASE atoms."""
+    lattice = _lattice(atoms.cell, atoms.pbc)
+    return Structure(lattice, list(atoms.numbers), wrap(lattice.get_fractional_coords(atoms.positions)))
+
+
+# --- text and files --------------------------------------------------------------------------------------------------
+
+
+def parse(text: str, fmt: str) -> Structure:
+    """Read one structure from text.
+
+    Args:
+        text: File content.
+        fmt: ``cif``, ``poscar``, ``json`` (pymatgen dictionary, structures only) or ``extxyz``.
+
+    Raises:
+        DataError: The text holds no readable structure; the message says why.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if fmt == "extxyz":
+                from ase.io import read
+
+                structure = from_atoms(read(io.StringIO(text), format="extxyz", index=":")[0])
+            elif fmt == "json":
+                structure = Structure.from_dict(json.loads(text))
+            else:
+                structure = Structure.from_str(text, fmt=fmt)  # type: ignore[arg-type]
+    except RecursionError as error:
+        raise DataError(f"unreadable {fmt}: nested too deeply.") from error
+    except Exception as error:  # parsers raise a dozen unrelated types on broken text
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"unreadable {fmt}: {reason}") from error
+    if len(structure) == 0:
+        raise DataError(f"unreadable {fmt}: no atoms.")
+    return structure
+
+
+def read_structures(path: str | Path) -> tuple[pd.DataFrame, list[Structure]]:
+    """Read structures that matgen (or ASE or pymatgen) wrote: a trusted, uniform file of finished structures.
+
+    Args:
+        path: ``.extxyz``/``.xyz``, ``.parquet``, ``.cif``, a POSCAR, an ASE ``.db``, or a folder of CIFs.
+
+    Returns:
+        A table with one row a structure (``id`` and whatever else the file carries) and the structures.
+
+    Raises:
+        DataError: The file is missing, of an unknown kind, or unreadable. Raw data of mixed quality go through
+            ``matgen data ingest`` instead, which quarantines rows.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.exists():
+        raise DataError("no such file or folder.", where=str(path), fix="Check the path.")
+    if path.is_dir():
+        files = sorted(path.glob("*.cif"))
+        if not files:
+            raise DataError("the folder holds no .cif files.", where=str(path))
+        structures = [_parse_file(file, "cif") for file in files]
+        return pd.DataFrame({"id": [file.stem for file in files]}), structures
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        table = _read_parquet(path)
+        return table.drop(columns=list(STRUCTURE_COLUMNS)), unpack(table)
+    if suffix in {".extxyz", ".xyz", ".db"}:
+        return _read_ase(path)
+    fmt = "cif" if suffix == ".cif" else "poscar" if path.stem.upper().startswith(("POSCAR", "CONTCAR")) else None
+    if fmt is None:
+        raise DataError(f"unknown kind of structure file {suffix!r}.", where=str(path), fix=did_you_mean(suffix, KINDS))
+    return pd.DataFrame({"id": [path.stem]}), [_parse_file(path, fmt)]
+
+
+DB_PREFIX = "candidate_"
+"""Stands before column names that ASE's database keeps for itself."""
+
+KINDS = (".extxyz", ".xyz", ".parquet", ".cif", ".db", "folder of .cif")
+
+
+def write_structures(path: str | Path, table: pd.DataFrame, structures: Sequence[Structure]) -> None:
+    """Write structures with their table: ``.extxyz``, ``.parquet``, ``.db`` (ASE), or a folder of CIFs.
+
+    Args:
+        path: A path without suffix is a folder, one CIF a structure, named by ``id``.
+        table: One row a structure, with an ``id`` column.
+        structures: As many as rows.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in {".parquet", ".extxyz", ".db", ""}:
+        raise DataError(f"cannot write {suffix!r}.", where=str(path), fix="Use .extxyz, .parquet, .db or a folder.")
+    if suffix == "":
+        for name, structure in zip(table["id"], structures, strict=True):
+            with whole_file(path / f"{name}.cif") as temporary:
+                temporary.write_text(str(structure.to(fmt="cif")), encoding="utf-8")
+        return
+    with whole_file(path) as temporary:
+        if suffix == ".parquet":
+            packed = pd.DataFrame(pack(structures), index=table.index)
+            pd.concat([table, packed], axis=1).to_parquet(temporary, index=False)
+        else:
+            _write_ase(temporary, suffix, table, structures)
+
+
+def zip_cifs(path: str | Path, names: Sequence[str], structures: Sequence[Structure]) -> None:
+    """Write a zip archive with one CIF a structure."""
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, structure in zip(names, structures, strict=True):
+            archive.writestr(f"{name}.cif", str(structure.to(fmt="cif")))
+
+
+def _lattice(cell: Any, pbc: Any) -> Lattice:
+    a, b, c = (bool(p) for p in pbc)
+    return Lattice(np.asarray(cell, dtype=float), pbc=(a, b, c))
+
+
+def _parse_file(path: Path, fmt: str) -> Structure:
+    try:
+        return parse(path.read_text(encoding="utf-8", errors="replace"), fmt)
+    except DataError as error:
+        raise DataError(error.what, where=str(path)) from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises several unrelated types
+        raise DataError(f"unreadable Parquet: {error}", where=str(path)) from error
+    missing = [name for name in STRUCTURE_COLUMNS if name not in table]
+    if missing:
+        raise DataError(
+            f"no columns {', '.join(missing)}.",
+            where=str(path),
+            fix="This is no structure table; turn raw tables into a data set with 'matgen data ingest'.",
+        )
+    return table
+
+
+def _read_ase(path: Path) -> tuple[pd.DataFrame, list[Structure]]:
+    import pandas as pd
+    from ase.db import connect
+    from ase.io import iread
+
+    rows, structures = [], []
+    try:
+        if path.suffix == ".db":
+            for row in connect(path).select():
+                pairs = {k.removeprefix(DB_PREFIX): v for k, v in row.key_value_pairs.items()}
+                rows.append({"id": f"{row.id}", **pairs})
+                structures.append(from_atoms(row.toatoms()))
+        else:
+            for i, atoms in enumerate(iread(path, index=":", format="extxyz")):
+                rows.append({"id": f"{i}", **{k: v for k, v in atoms.info.items() if np.isscalar(v)}})
+                structures.append(from_atoms(atoms))
+    except Exception as error:  # ASE's readers raise a dozen unrelated types
+        raise DataError(f"unreadable {path.suffix}: {error}", where=str(path)) from error
+    table = pd.DataFrame(rows)
+    return (table.assign(id=table["id"].astype(str)) if rows else pd.DataFrame({"id": []})), structures
+
+
+def _write_ase(path: Path, suffix: str, table: pd.DataFrame, structures: Sequence[Structure]) -> None:
+    from ase.db import connect
+    from ase.io import write
+
+    rows = [{k: v for k, v in row.items() if _is_plain(v)} for row in table.to_dict("records")]
+    if suffix == ".extxyz":
+        write(path, [to_atoms(s, row) for s, row in zip(structures, rows, strict=True)], format="extxyz")
+        return
+    path.unlink()  # an empty file is no SQLite database
+    with connect(path, type="db") as database:
+        for structure, row in zip(structures, rows, strict=True):
+            pairs = {f"{DB_PREFIX}{k}" if k in {"id", "formula"} else k: v for k, v in row.items()}
+            database.write(to_atoms(structure), key_value_pairs=pairs)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(value)
+    return isinstance(value, bool | int | float | np.number | np.bool_) and bool(np.isfinite(value))

@@ -1,0 +1,1 @@
+"""Validity, uniqueness, novelty, match rates."""

@@ -1,0 +1,1 @@
+"""Composition vectors and graphs."""

@@ -1,0 +1,1 @@
+"""Potentials, relaxation, reference energies, convex hull."""

@@ -1,0 +1,1 @@
+"""Property models with uncertainty."""

@@ -1,0 +1,61 @@
+"""The contract of a surrogate: a property with its uncertainty, quickly.
+
+Shapes: S structures.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matgen.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from pymatgen.core import Structure
+
+    from matgen.data.property import Property
+
+SURROGATES: Registry[type[Surrogate]] = Registry("surrogate", "matgen.surrogates")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions for S structures, in the property's unit.
+
+    Args:
+        mean: (S,) expected value.
+        std: (S,) standard deviation.
+        in_domain: (S,) whether the training data resemble the structure.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    in_domain: np.ndarray
+
+
+class Surrogate(ABC):
+    """A model of one property. A surrogate without uncertainty is not a surrogate."""
+
+    prop: Property
+
+    @abstractmethod
+    def fit(self, structures: Sequence[Structure], values: np.ndarray, *, rng: np.random.Generator) -> None:
+        """Learn from structures and (S,) values in the property's unit."""
+
+    @abstractmethod
+    def predict(self, structures: Sequence[Structure]) -> Prediction:
+        """Mean, standard deviation and domain for each structure."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write ``weights.safetensors`` and a ``card.json`` that suffices to rebuild the object."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Surrogate:
+        """Rebuild from what :meth:`save` wrote; a mismatch is refused."""

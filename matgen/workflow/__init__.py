@@ -1,0 +1,1 @@
+"""Typed workflow configurations and resumable runs."""
