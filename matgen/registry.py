@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+
+USER_FILES: list[str] = []
+"""The users' own Python files that were imported, so that worker processes can import them too."""
 
 
 class Registry(Generic[T]):
@@ -95,7 +99,10 @@ def load_user_file(path: str | Path) -> None:
     spec = importlib.util.spec_from_file_location(f"matgen_user_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError("not a Python file.", where=str(path), fix="Name a file that ends in .py.")
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # so that its classes can travel to worker processes by name
+    spec.loader.exec_module(module)
+    USER_FILES.append(str(path))
 
 
 def summary(part: object) -> str:
