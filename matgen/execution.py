@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -368,7 +368,8 @@ def serve() -> None:
         except (EOFError, BrokenPipeError):
             return
         except Exception as error:  # the parent decides what a failure means
-            connection.send((None, _reason(error)))
+            with suppress(OSError):  # if the parent was killed meanwhile, the next recv ends this process
+                connection.send((None, _reason(error)))
 
 
 def _prepare(memory: float | None, files: list[str]) -> None:
