@@ -1,0 +1,123 @@
+"""Ranking: many objectives become one order, with the reasons beside it.
+
+Shapes: n candidates, m objectives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from matgen.errors import ConfigError, did_you_mean
+from matgen.optimize.objective import Objective
+from matgen.optimize.pareto import pareto_fronts
+from matgen.optimize.reasons import reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matgen.data.candidates import Candidates
+
+DEFAULT_OBJECTIVES = (
+    Objective(property="e_above_hull", goal="minimise", low=0.0, high=0.1, weight=2.0),
+    Objective(property="band_gap", goal="target", low=0.8, high=2.0, tolerance=1.0),
+)
+"""Stable semiconductors: near the hull, with a gap for visible and near-infrared light."""
+
+FLOOR = 0.01
+
+
+def rank(
+    candidates: Candidates,
+    objectives: Sequence[Objective | Mapping[str, Any]] = DEFAULT_OBJECTIVES,
+    *,
+    floor: float = FLOOR,
+) -> Candidates:
+    """Order candidates by how well they meet all objectives together.
+
+    Adds ``desirability`` (the weighted geometric mean of the objectives' desirabilities), ``pareto_front`` (1: no
+    candidate is better in every objective), ``rank`` (1 is best; ties by front, then by the objectives in order,
+    then by id) and ``reasons`` (a sentence), and sorts by rank.
+
+    Args:
+        candidates: With a column for each objective.
+        objectives: What is sought; the first counts first in ties.
+        floor: Lowest desirability of one objective, so that candidates which fail it are still told apart by the
+            others; 0 for the plain geometric mean.
+
+    Raises:
+        ConfigError: An objective names no column of numbers, or is not well formed.
+    """
+    wanted = [as_objective(objective) for objective in objectives]
+    if not wanted:
+        raise ConfigError("there is nothing to rank by.", where="objectives", fix="Name at least one objective.")
+    values = [objective.pessimistic(*_uncertain(candidates.table, objective)) for objective in wanted]
+    single = [
+        objective.desirability(value) * _trust(candidates.table, objective)
+        for objective, value in zip(wanted, values, strict=True)
+    ]
+    losses = np.array([objective.loss(value) for objective, value in zip(wanted, values, strict=True)]).T
+    columns = {"desirability": overall(single, [objective.weight for objective in wanted], floor)}
+    columns["pareto_front"] = pareto_fronts(losses)
+    order = _order(columns, losses, candidates.table["id"])
+    columns["rank"] = np.empty(len(order), dtype=int)
+    columns["rank"][order] = np.arange(1, len(order) + 1)
+    ranked = candidates.with_columns(columns)
+    return ranked.with_columns({"reasons": reasons(ranked)}).order_by("rank")
+
+
+def as_objective(spelling: Objective | Mapping[str, Any]) -> Objective:
+    """An objective from its spelling in a workflow file."""
+    if isinstance(spelling, Objective):
+        return spelling
+    try:
+        return Objective.model_validate(dict(spelling))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(["objective", *map(str, first["loc"])])
+        raise ConfigError(f"{first['msg'].lower()}, found {first['input']!r}.", where=place) from error
+
+
+def overall(desirabilities: Sequence[np.ndarray], weights: Sequence[float], floor: float = 0.0) -> np.ndarray:
+    """(n,) weighted geometric mean: prod_i max(d_i, floor)^(w_i / sum w).
+
+    Args:
+        desirabilities: m arrays (n,), each from 0 to 1.
+        weights: m positive numbers.
+        floor: Lowest value of one factor.
+    """
+    shares = np.asarray(weights) / np.sum(weights)
+    factors = [np.maximum(d, floor) ** share for d, share in zip(desirabilities, shares, strict=True)]
+    return np.asarray(np.prod(factors, axis=0))
+
+
+def _uncertain(table: pd.DataFrame, objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+    name = objective.property
+    if name not in table or not (pd.api.types.is_numeric_dtype(table[name]) or table[name].isna().all()):
+        known = [c for c in table if pd.api.types.is_numeric_dtype(table[c])]
+        raise ConfigError(
+            f"the candidates have no column of numbers {name!r}.", where="objectives", fix=did_you_mean(name, known)
+        )
+    mean = table[name].to_numpy(dtype=float, na_value=np.nan)
+    if f"{name}_std" not in table:
+        return mean, np.zeros(len(mean))
+    return mean, np.nan_to_num(table[f"{name}_std"].to_numpy(dtype=float, na_value=np.nan))
+
+
+def _trust(table: pd.DataFrame, objective: Objective) -> np.ndarray:
+    """(n,) 1 where the value was predicted within the model's domain or not predicted at all."""
+    name = objective.property
+    column = f"{name}_in_domain" if f"{name}_in_domain" in table else "in_domain"
+    if column not in table or f"{name}_std" not in table:
+        return np.ones(len(table))
+    familiar = table[column].to_numpy(dtype=float, na_value=np.nan)
+    return np.where(familiar == 0, objective.unfamiliar, 1.0)
+
+
+def _order(columns: Mapping[str, np.ndarray], losses: np.ndarray, ids: pd.Series) -> np.ndarray:
+    """Row numbers, best first. Desirabilities that differ in the twelfth digit only count as equal."""
+    keys = [ids.to_numpy(dtype=str), *losses.T[::-1], columns["pareto_front"], -columns["desirability"].round(12)]
+    return np.lexsort(keys)

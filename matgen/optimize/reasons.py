@@ -1,0 +1,108 @@
+"""Why a candidate stands where it stands, in one sentence a chemist would write."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from matgen.data.property import PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymatgen.core import Structure
+
+    from matgen.data.candidates import Candidates
+
+MOST_ATOMS = 20
+
+
+def reasons(candidates: Candidates) -> list[str]:
+    """One sentence for each candidate, from the columns that it has."""
+    rows = candidates.table.to_dict("records")
+    return [_sentence(row, structure) for row, structure in zip(rows, candidates.structures, strict=True)]
+
+
+def charges(structure: Structure) -> str | None:
+    """The likeliest oxidation states that add up to zero, as ``Sr2+ Ti4+ O2-``, or None where there are none.
+
+    They are pymatgen's guess, ranked by how often each state occurs in the ICSD; an element of mixed valence shows
+    its mean. Formula units of more than :data:`MOST_ATOMS` atoms, where the guess gets slow, go without.
+    """
+    return _charges(structure.composition.reduced_formula)
+
+
+@lru_cache(maxsize=10_000)
+def _charges(formula: str) -> str | None:
+    from pymatgen.core import Composition
+
+    try:
+        guesses = Composition(formula).oxi_state_guesses(max_sites=-MOST_ATOMS)
+    except ValueError:  # more atoms than that
+        return None
+    if not guesses or not any(guesses[0].values()):
+        return None
+    cations_first = sorted(guesses[0].items(), key=lambda item: item[1] < 0)
+    return " ".join(f"{element}{_charge(state)}" for element, state in cations_first)
+
+
+def _sentence(row: Mapping[Any, Any], structure: Structure) -> str:
+    parts = [_stability(row), *_predictions(row), _novelty(row), _relaxation(row)]
+    if (states := charges(structure)) is not None:
+        parts.append(f"charge neutral as {states}")
+    text = "; ".join(part for part in parts if part)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _stability(row: Mapping[Any, Any]) -> str:
+    if (energy := _number(row, "e_above_hull")) is None:
+        return "no energy above the hull"
+    scale = row.get("energy_scale")
+    hull = f"reference hull ({scale})" if isinstance(scale, str) else "reference hull"
+    if energy <= 0:
+        return f"{abs(energy):.3f} eV/atom below the {hull}"
+    return f"{energy:.3f} eV/atom above the {hull}"
+
+
+def _predictions(row: Mapping[Any, Any]) -> list[str]:
+    """What surrogates predicted: each property that has a standard deviation."""
+    found = []
+    for name in (column.removesuffix("_std") for column in map(str, row) if column.endswith("_std")):
+        mean, std = _number(row, name), _number(row, f"{name}_std")
+        if mean is None or std is None:
+            continue
+        prop = PROPERTIES.get(name)
+        label, unit = (prop.label.lower(), f" {prop.unit}") if prop else (name, "")
+        domain = row.get(f"{name}_in_domain", row.get("in_domain"))
+        where = "" if _missing(domain) else ", in domain" if domain else ", outside the model's domain"
+        found.append(f"{label} {mean:.2f} ± {std:.2f}{unit} (surrogate{where})")
+    return found
+
+
+def _novelty(row: Mapping[Any, Any]) -> str:
+    novel, nearest = row.get("novel"), row.get("nearest_known")
+    known = "" if _missing(nearest) else f", nearest known {nearest}"
+    if _missing(novel):
+        return ""
+    return f"new structure{known}" if novel else f"known structure{known}"
+
+
+def _relaxation(row: Mapping[Any, Any]) -> str:
+    status = row.get("relax_status")
+    return "" if _missing(status) or status == "ok" else f"relaxation {status}"
+
+
+def _charge(state: float) -> str:
+    size = f"{abs(state):.3g}"
+    return f"{'' if size == '1' else size}{'+' if state > 0 else '-'}" if state else "0"
+
+
+def _number(row: Mapping[Any, Any], name: str) -> float | None:
+    value = row.get(name)
+    return None if _missing(value) else float(value)  # type: ignore[arg-type]
+
+
+def _missing(value: Any) -> bool:
+    return value is None or bool(pd.isna(value))

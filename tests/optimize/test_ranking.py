@@ -1,0 +1,124 @@
+"""Ranking: the geometric mean by hand, ties, doubt, domain, and the sentence beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matgen.data.candidates import Candidates
+from matgen.errors import ConfigError
+from matgen.optimize.objective import Objective
+from matgen.optimize.ranking import overall, rank
+from matgen.optimize.reasons import charges
+
+HULL = {"property": "e_above_hull", "goal": "minimise", "low": 0.0, "high": 0.1}
+GAP = {"property": "band_gap", "goal": "target", "low": 1.0, "high": 2.0, "tolerance": 1.0}
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(
+        {
+            "id": ["a", "b", "c", "d", "e"],
+            "e_above_hull": [0.05, 0.0, 0.2, 0.02, np.nan],
+            "band_gap": [1.5, 0.3, 1.5, 1.5, 1.5],
+            "band_gap_std": [0.1, 0.1, 0.1, 0.1, 0.1],
+            "in_domain": [True, True, True, False, True],
+        }
+    )
+
+
+def ranked(table, structure, objectives=(HULL, GAP), **settings):
+    return rank(Candidates(table, [structure] * len(table)), objectives, **settings)
+
+
+def test_order_and_desirability_by_hand(table, perovskite):
+    result = ranked(table, perovskite).table.set_index("id")
+    expected = {"a": (0.5 * 1) ** 0.5, "b": (1 * 0.2) ** 0.5, "c": 0.01**0.5, "d": (0.8 * 0.5) ** 0.5, "e": 0.01**0.5}
+    assert result["desirability"].to_dict() == pytest.approx(expected)
+    assert list(result.index) == ["a", "d", "b", "c", "e"]
+    assert list(result["rank"]) == [1, 2, 3, 4, 5]
+    assert result["pareto_front"].to_dict() == {"a": 2, "b": 1, "c": 3, "d": 1, "e": 4}
+
+
+def test_the_floor_keeps_failures_apart(table, perovskite):
+    flat = ranked(table, perovskite, floor=0.0).table.set_index("id")["desirability"]
+    assert flat["c"] == flat["e"] == 0
+
+
+def test_weights_shift_the_balance(table, perovskite):
+    heavy = {**HULL, "weight": 20.0}
+    assert ranked(table, perovskite, [heavy, GAP]).table["id"].iloc[0] == "b"
+
+
+def test_ranking_does_not_depend_on_the_order_of_rows(table, perovskite):
+    result = ranked(table, perovskite).table
+    shuffled = ranked(table.sample(frac=1, random_state=1), perovskite).table
+    pd.testing.assert_frame_equal(result, shuffled)
+
+
+def test_equal_candidates_are_ordered_by_id(perovskite):
+    table = pd.DataFrame({"id": ["z", "m", "a"], "e_above_hull": [0.01] * 3})
+    assert list(ranked(table, perovskite, [HULL]).table["id"]) == ["a", "m", "z"]
+
+
+def test_flags_count_as_numbers_and_missing_ones_as_failed(perovskite):
+    table = pd.DataFrame({"id": ["a", "b", "c"], "novel": pd.array([False, True, None], dtype="boolean")})
+    new = {"property": "novel", "goal": "maximise", "low": 0.0, "high": 1.0}
+    result = ranked(table, perovskite, [new], floor=0.0).table
+    assert list(result["id"]) == ["b", "a", "c"]
+    assert list(result["desirability"]) == [1, 0, 0]
+
+
+def test_no_candidates_give_no_ranks(table, perovskite):
+    assert len(ranked(table[:0], perovskite)) == 0
+
+
+def test_an_objective_without_a_column_is_refused_with_the_nearest_name(table, perovskite):
+    with pytest.raises(ConfigError, match="Did you mean 'band_gap'"):
+        ranked(table, perovskite, [{**GAP, "property": "bandgap"}])
+    with pytest.raises(ConfigError, match="column of numbers 'id'"):
+        ranked(table, perovskite, [{**GAP, "property": "id"}])
+    with pytest.raises(ConfigError, match="nothing to rank by"):
+        ranked(table, perovskite, [])
+    with pytest.raises(ConfigError, match=r"objective\.low"):
+        ranked(table, perovskite, [{**GAP, "low": "one"}])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 5)), min_size=1, max_size=5))
+def test_the_geometric_mean_lies_between_its_parts(parts):
+    values, weights = zip(*parts, strict=True)
+    mean = overall([np.array([v]) for v in values], weights)[0]
+    assert min(values) - 1e-12 <= mean <= max(values) + 1e-12
+
+
+def test_reasons_say_what_is_known_and_from_where(table, perovskite):
+    table = table.assign(
+        energy_scale="CHGNet 0.3.0",
+        novel=[True, True, True, False, True],
+        nearest_known=["SrTiO3 (mp-1)", None, "x", "y", "z"],
+        relax_status=["ok", "unconverged", "ok", "ok", "ok"],
+    )
+    result = ranked(table, perovskite).table.set_index("id")["reasons"]
+    assert result["a"] == (
+        "0.050 eV/atom above the reference hull (CHGNet 0.3.0); band gap 1.50 ± 0.10 eV (surrogate, in domain); "
+        "new structure, nearest known SrTiO3 (mp-1); charge neutral as Sr2+ Ti4+ O2-."
+    )
+    assert "relaxation unconverged" in result["b"]
+    assert "outside the model's domain" in result["d"]
+    assert "known structure, nearest known y" in result["d"]
+    assert result["e"].startswith("No energy above the hull;")
+
+
+def test_charges_of_known_compounds(rocksalt, perovskite, diamond):
+    assert charges(rocksalt) == "Na+ Cl-"
+    assert charges(perovskite) == "Sr2+ Ti4+ O2-"
+    assert charges(diamond) is None
+
+
+def test_an_objective_object_serves_as_well_as_its_spelling(table, perovskite):
+    objects = [Objective(**HULL), Objective(**GAP)]
+    pd.testing.assert_frame_equal(ranked(table, perovskite, objects).table, ranked(table, perovskite).table)
