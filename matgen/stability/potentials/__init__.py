@@ -1,0 +1,1 @@
+"""Interatomic potentials, found by name: one module a family."""
