@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matgen.registry import Registry
 
@@ -39,21 +39,48 @@ class Prediction:
 
 
 class Surrogate(ABC):
-    """A model of one property. A surrogate without uncertainty is not a surrogate."""
+    """A model of one property. A surrogate without uncertainty is not a surrogate.
+
+    Args:
+        prop: What is predicted.
+        config: Settings by name; an unknown name is refused.
+    """
 
     prop: Property
+    card: dict[str, Any]
+    """What :meth:`save` wrote beside the weights."""
 
     @abstractmethod
-    def fit(self, structures: Sequence[Structure], values: np.ndarray, *, rng: np.random.Generator) -> None:
-        """Learn from structures and (S,) values in the property's unit."""
+    def __init__(self, prop: Property, **config: Any) -> None: ...
+
+    @abstractmethod
+    def fit(
+        self,
+        structures: Sequence[Structure],
+        values: np.ndarray,
+        *,
+        rng: np.random.Generator,
+        folder: Path | None = None,
+    ) -> None:
+        """Learn from structures and (S,) values in the property's unit.
+
+        Args:
+            structures: S structures; models on compositions also take compositions.
+            values: (S,), all finite.
+            rng: Of everything random.
+            folder: Where a long fit keeps its progress, so that the same call goes on after an interruption.
+        """
 
     @abstractmethod
     def predict(self, structures: Sequence[Structure]) -> Prediction:
         """Mean, standard deviation and domain for each structure."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write ``weights.safetensors`` and a ``card.json`` that suffices to rebuild the object."""
+    def save(self, folder: Path, **facts: Any) -> None:
+        """Write ``weights.safetensors`` and a ``card.json`` that suffices to rebuild the object.
+
+        ``facts`` (data, metrics, licence ...) join the card.
+        """
 
     @classmethod
     @abstractmethod

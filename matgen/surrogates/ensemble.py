@@ -1,0 +1,263 @@
+"""What all deep ensembles share: members, uncertainty, domain, saving.
+
+The mean is the mean over members. Three signals feed the standard deviation: the spread of the members
+(Lakshminarayanan et al., NeurIPS 2017), their own estimate of the error's width, and the distance to the training data;
+:class:`ErrorModel` weighs and calibrates them on held-out rows.
+
+Shapes: S structures, K members, F embedding size.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from abc import abstractmethod
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from matgen.errors import ConfigError, DataError, did_you_mean
+from matgen.surrogates.base import Prediction, Surrogate
+from matgen.surrogates.conformal import ErrorModel
+from matgen.surrogates.domain import Domain, known_elements
+from matgen.surrogates.members import Schedule, Task, train_member
+from matgen.surrogates.storage import load_surrogate, read_weights, write_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pymatgen.core import Structure
+    from torch import Tensor
+
+    from matgen.data.property import Property
+
+logger = logging.getLogger(__name__)
+LEAST_ROWS = 40
+"""Fewer rows cannot be split into a training and a held-out part that says anything."""
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """Settings that every deep ensemble has.
+
+    Args:
+        members: K.
+        epochs: Passes over the data for the first member.
+        restart_epochs: Passes for each later one, which starts from its predecessor at half the rate (a snapshot
+            ensemble: Huang et al., ICLR 2017); 0 trains each from scratch for ``epochs``.
+        batch: Structures in a batch.
+        rate: Peak learning rate.
+        decay: AdamW weight decay.
+        start: A surrogate of the same kind whose members' weights are the starting point (transfer learning).
+        held_out: Share of the rows kept aside for calibration.
+        device: torch device for training.
+    """
+
+    members: int = 3
+    epochs: int = 40
+    restart_epochs: int = 0
+    batch: int = 64
+    rate: float = 2e-3
+    decay: float = 1e-2
+    start: str | None = None
+    held_out: float = 0.1
+    device: str = "cpu"
+
+
+class DeepEnsemble(Surrogate):
+    """An ensemble of networks with calibrated uncertainty.
+
+    Subclasses set ``name`` and ``config_class`` and say what a network is and how materials become its input.
+
+    Args:
+        prop: What is predicted.
+        config: Settings by name; an unknown name is refused.
+    """
+
+    name: ClassVar[str]
+    config_class: ClassVar[type[EnsembleConfig]] = EnsembleConfig
+
+    def __init__(self, prop: Property, **config: Any) -> None:
+        known = {field.name for field in fields(self.config_class)}
+        for key in config.keys() - known:
+            raise ConfigError(f"{self.name} has no setting {key!r}.", where=key, fix=did_you_mean(key, known))
+        self.prop = prop
+        self.config = self.config_class(**config)
+        self.networks: list[nn.Module] = []
+        self.offset, self.scale = 0.0, 1.0
+        self.errors: ErrorModel | None = None
+        self.domain: Domain | None = None
+        self.card: dict[str, Any] = {}
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """A fresh network that maps a batch to scaled mean (S,), log width (S,) and embedding (S, F)."""
+
+    @abstractmethod
+    def items(self, structures: Sequence[Structure]) -> Sequence[Any]:
+        """Prepared inputs, one a structure."""
+
+    @abstractmethod
+    def collate(self, items: Sequence[Any], noise: torch.Generator | None) -> Any:
+        """A batch; with ``noise``, perturbed as training data are."""
+
+    def prepare(self, network: nn.Module, items: Sequence[Any]) -> None:
+        """Let a fresh network take its input scales from the training items."""
+
+    def fit(
+        self,
+        structures: Sequence[Structure],
+        values: np.ndarray,
+        *,
+        rng: np.random.Generator,
+        folder: Path | None = None,
+    ) -> None:
+        """Learn, calibrate on held-out rows, and remember what the training data looked like.
+
+        Args:
+            structures: S structures.
+            values: (S,) in the property's unit, all finite.
+            rng: Splits, initial weights and noise.
+            folder: Where unfinished training is kept, so that the same call goes on after an interruption.
+        """
+        values = checked_values(values, len(structures))
+        seed = int(rng.integers(2**40))
+        order = np.random.default_rng(seed).permutation(len(values))
+        held, rest = np.split(order, [max(LEAST_ROWS // 2, round(self.config.held_out * len(order)))])
+        self.offset, self.scale = float(np.median(values[rest])), float(values[rest].std() or 1.0)
+        items = self.items(structures)
+        scaled = torch.from_numpy((values - self.offset) / self.scale).float()
+        task = Task([items[i] for i in rest], scaled[rest], self.collate)
+        self.networks = self._train(task, seed, folder)
+        known = known_elements([structures[i] for i in rest])
+        self._calibrate(task, [items[i] for i in held], values[held], known, seed)
+
+    def predict(self, structures: Sequence[Structure]) -> Prediction:
+        """Mean, standard deviation (mean ± 1.645 std holds 90 % of held-out rows) and domain."""
+        if self.errors is None or self.domain is None:
+            raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
+        mean, signals, distance = self._signals(self.items(structures), self.domain)
+        mean = np.clip(mean, self.prop.lower, self.prop.upper)
+        return Prediction(mean, self.errors.std(signals), self.domain.contains(distance, structures))
+
+    def save(self, folder: Path, **facts: Any) -> None:
+        """Write ``weights.safetensors`` and ``card.json``; ``facts`` (data, metrics, licence ...) join the card."""
+        if self.errors is None or self.domain is None:
+            raise ConfigError(f"{self.name} is not fitted yet.")
+        tensors = {
+            f"member{m}.{key}": tensor.half()
+            for m, network in enumerate(self.networks)
+            for key, tensor in network.state_dict().items()
+        }
+        tensors |= {key: torch.from_numpy(array) for key, array in self.domain.arrays().items()}
+        state = {"offset": self.offset, "scale": self.scale, "errors": asdict(self.errors)}
+        card = {"surrogate": self.name, "property": self.prop.name, "unit": self.prop.unit}
+        self.card = write_weights(folder, tensors, {**card, **facts, "config": asdict(self.config), **state})
+
+    @classmethod
+    def load(cls, folder: Path) -> DeepEnsemble:
+        """Rebuild from what :meth:`save` wrote."""
+        card, tensors, prop = read_weights(folder, cls.name)
+        model = cls(prop, **card["config"])
+        model.card, model.offset, model.scale = card, card["offset"], card["scale"]
+        model.errors = ErrorModel.of(card["errors"])
+        model.domain = Domain.of({key: tensors[key].numpy() for key in tensors if key.startswith("domain.")})
+        for m in range(model.config.members):
+            prefix = f"member{m}."
+            state = {k.removeprefix(prefix): t.float() for k, t in tensors.items() if k.startswith(prefix)}
+            model.networks.append(_filled(model.network(), state, folder))
+        return model
+
+    def _train(self, task: Task, seed: int, folder: Path | None) -> list[nn.Module]:
+        config = self.config
+        networks: list[nn.Module] = []
+        start = self._start()
+        schedule = Schedule(config.epochs, config.batch, config.rate, config.decay, device=config.device)
+        for m in range(config.members):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed + m)
+                network = self.network()
+            self.prepare(network, task.items)
+            if m < len(start):
+                network.load_state_dict(start[m].state_dict())
+            elif m and config.restart_epochs:
+                network = copy.deepcopy(networks[-1])
+                schedule = replace(schedule, epochs=config.restart_epochs, rate=config.rate / 2)
+            logger.info("%s of %s: member %d of %d", self.name, self.prop.name, m + 1, config.members)
+            checkpoint = folder / f"member{m}.pt" if folder else None
+            train_member(network, task, schedule, seed + 1000 * (m + 1), checkpoint)
+            networks.append(_rounded(network))
+        return networks
+
+    def _start(self) -> list[nn.Module]:
+        if self.config.start is None:
+            return []
+        model = load_surrogate(self.config.start)
+        if not isinstance(model, type(self)):
+            raise ConfigError(f"{self.config.start!r} is no {self.name}.", where="start")
+        return model.networks
+
+    def _calibrate(self, task: Task, held: Sequence[Any], values: np.ndarray, known: np.ndarray, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        some = [task.items[i] for i in rng.permutation(len(task.items))[:3000]]
+        self.domain = Domain.fit(self._outputs(some)[2], self._outputs(held)[2], known, rng)
+        mean, signals, _ = self._signals(held, self.domain)
+        mean = np.clip(mean, self.prop.lower, self.prop.upper)
+        self.errors = ErrorModel.fit(signals, np.abs(values - mean), floor=1e-3 * self.scale)
+
+    def _signals(self, items: Sequence[Any], domain: Domain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean (S,) and signals (S, 3) in the property's unit, and distance (S,) to the training data."""
+        means, widths, embeddings = self._outputs(items)
+        distance = domain.distance(embeddings)
+        spread = means.std(axis=0) if len(self.networks) > 1 else np.ones(len(distance))
+        nearness = distance / domain.threshold if domain.threshold > 0 else np.ones(len(distance))
+        signals = self.scale * np.stack([spread, widths.mean(axis=0), nearness], axis=1)
+        return self.offset + self.scale * means.mean(axis=0), signals, distance
+
+    @torch.no_grad()
+    def _outputs(self, items: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scaled means (K, S), widths (K, S), and embeddings (S, F) of the first member."""
+        means, widths, embeddings = [], [], []
+        for first in range(0, len(items), 2 * self.config.batch):
+            batch = self.collate(items[first : first + 2 * self.config.batch], None)
+            out = [network(batch) for network in self.networks]
+            means.append(torch.stack([mean for mean, _, _ in out]).double())
+            widths.append(torch.stack([log.exp() for _, log, _ in out]).double())
+            embeddings.append(out[0][2])
+        if not means:
+            return np.zeros((len(self.networks), 0)), np.zeros((len(self.networks), 0)), np.zeros((0, 1))
+        return torch.cat(means, 1).numpy(), torch.cat(widths, 1).numpy(), torch.cat(embeddings).numpy()
+
+
+def checked_values(values: np.ndarray, n: int) -> np.ndarray:
+    """Values as float64, one for each structure.
+
+    Raises:
+        DataError: Another number of values, missing values, or too few rows.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.shape != (n,):
+        raise DataError(f"{n} structures but values of shape {values.shape}.")
+    if not np.isfinite(values).all():
+        raise DataError(f"{int((~np.isfinite(values)).sum())} of {n} values are missing.", fix="Leave those rows out.")
+    if n < LEAST_ROWS:
+        raise DataError(f"{n} rows are too few to fit and calibrate.", fix=f"Give at least {LEAST_ROWS}.")
+    return values
+
+
+def _rounded(network: nn.Module) -> nn.Module:
+    # Weights are kept in half precision; calibrating the rounded ones makes a loaded model equal the fitted one.
+    network.load_state_dict({key: tensor.half().float() for key, tensor in network.state_dict().items()})
+    return network.eval()
+
+
+def _filled(network: nn.Module, state: dict[str, Tensor], folder: Path) -> nn.Module:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ConfigError(f"the weights do not fit the card: {error}", where=str(folder)) from error
+    return network.eval()

@@ -1,0 +1,113 @@
+"""Add predicted properties to candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matgen.data.property import find_property
+from matgen.errors import ConfigError
+from matgen.runtime import whole_file
+from matgen.surrogates.storage import load_surrogate, shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from matgen.data.candidates import Candidates
+    from matgen.surrogates.base import Surrogate
+
+IN_DOMAIN = "in_domain"
+
+
+def predict(
+    prop: str | Sequence[str],
+    candidates: Candidates,
+    model: str | Path | Surrogate | Mapping[str, str | Path | Surrogate] | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> Candidates:
+    """Predict one or several properties of all candidates.
+
+    Adds ``<property>`` (mean) and ``<property>_std`` (mean ± 1.645 std holds 90 % of data like the training data) for
+    each, and one column ``in_domain``: whether *every* model used here has seen structures like this one.
+
+    Args:
+        prop: Name or names of properties.
+        candidates: What to predict for.
+        model: Shipped model's name, folder, or fitted surrogate; for several properties, a mapping by property. By
+            default, the shipped model of each property.
+        columns: Other column names by property, for example ``{"e_form": "e_form_surrogate"}``.
+
+    Raises:
+        ConfigError: No such property or model, a model of another property, or a property without a shipped model.
+    """
+    names = [prop] if isinstance(prop, str) else list(prop)
+    models = model if isinstance(model, Mapping) else dict.fromkeys(names, model)
+    added: dict[str, np.ndarray] = {}
+    inside = np.ones(len(candidates), dtype=bool)
+    for name in names:
+        prediction = surrogate_for(name, models.get(name)).predict(candidates.structures)
+        column = (columns or {}).get(name, name)
+        added |= {column: prediction.mean, f"{column}_std": prediction.std}
+        inside &= prediction.in_domain
+    return candidates.with_columns({**added, IN_DOMAIN: inside})
+
+
+def prediction_table(candidates: Candidates, surrogate: Surrogate) -> pd.DataFrame:
+    """One row a candidate: ``id, formula, mean, std, in_domain``, in the unit of the surrogate's property."""
+    import pandas as pd
+
+    prediction = surrogate.predict(candidates.structures)
+    return pd.DataFrame(
+        {
+            "id": candidates.table["id"],
+            "formula": [structure.composition.reduced_formula for structure in candidates.structures],
+            "mean": prediction.mean,
+            "std": prediction.std,
+            IN_DOMAIN: prediction.in_domain,
+        }
+    )
+
+
+def write_predictions(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a prediction table as CSV, whole or not at all."""
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def surrogate_for(prop: str, model: str | Path | Surrogate | None = None) -> Surrogate:
+    """The surrogate of a property: the given one, loaded if need be, or the shipped one.
+
+    Where several shipped models predict a property, the one whose card says ``"default": true`` is taken.
+
+    Raises:
+        ConfigError: No such property or model, or the model predicts another property.
+    """
+    find_property(prop)
+    if model is None:
+        model = default_model(prop)
+    found = load_surrogate(model) if isinstance(model, str | Path) else model
+    if found.prop.name != prop:
+        raise ConfigError(f"the model predicts {found.prop.name!r}, not {prop!r}.", where=str(model))
+    return found
+
+
+def default_model(prop: str) -> str:
+    """Name of the shipped model that predicts a property.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    cards = {name: card for name, card in shipped().items() if card["property"] == prop}
+    if not cards:
+        known = sorted({card["property"] for card in shipped().values()})
+        raise ConfigError(
+            f"no shipped model predicts {prop!r}.",
+            fix=f"Shipped: {', '.join(known) or 'none'}. Train one with 'matgen train surrogate' and name it.",
+        )
+    return max(cards, key=lambda name: (bool(cards[name].get("default")), name))

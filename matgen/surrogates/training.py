@@ -1,0 +1,128 @@
+"""Train a surrogate from a table of structures, measure it, and write it with its card."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matgen.data.property import find_property
+from matgen.data.structures import read_structures
+from matgen.errors import ConfigError, DataError, did_you_mean
+from matgen.runtime import versions
+from matgen.surrogates.base import SURROGATES
+from matgen.surrogates.conformal import Z_LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pymatgen.core import Structure
+
+    from matgen.surrogates.base import Surrogate
+
+logger = logging.getLogger(__name__)
+
+
+def train_surrogate(
+    data: str | Path,
+    prop: str,
+    *,
+    out: str | Path,
+    surrogate: str = "graph-ensemble",
+    column: str | None = None,
+    test: str | Path | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Surrogate:
+    """Fit a surrogate on a table of structures and save it.
+
+    The same call goes on where an earlier one was interrupted. Rows whose value is missing are left out and counted
+    in the card.
+
+    Args:
+        data: Structures with their values: any file of :func:`read_structures`.
+        prop: Name of the property.
+        out: Folder for ``weights.safetensors`` and ``card.json``.
+        surrogate: Name in the registry.
+        column: Column of ``data`` that holds the value; by default the property's name.
+        test: A table like ``data`` that is measured after training and noted in the card.
+        seed: Of everything random.
+        settings: Settings of the surrogate by name.
+        facts: What the card should say besides: source and licence of the data, intended use, limits.
+
+    Raises:
+        ConfigError: No such surrogate, property or setting.
+        DataError: No such column, or too few rows with a value.
+    """
+    start, out = time.perf_counter(), Path(out)
+    model = SURROGATES.get(surrogate)(find_property(prop), **(settings or {}))
+    structures, values, missing = read_values(data, column or prop)
+    logger.info("%s: %d rows with %s, %d without", data, len(values), prop, missing)
+    model.fit(structures, values, rng=np.random.default_rng(seed), folder=out / "unfinished")
+    minutes = (time.perf_counter() - start) / 60
+    card = {**(facts or {}), "rows": len(values), "rows_without_value": missing, "seed": seed}
+    card |= {"date": datetime.now(UTC).date().isoformat(), "minutes": round(minutes, 1), "versions": versions()}
+    if test is not None:
+        card["test"] = {"data": Path(test).name, **measured(model, *read_values(test, column or prop)[:2])}
+    model.save(out, **card)
+    return model
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings from ``name=value`` spellings, values read as YAML.
+
+    Raises:
+        ConfigError: A spelling without an equals sign.
+    """
+    import yaml
+
+    settings = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise ConfigError(f"{pair!r} is no setting.", where="--set", fix="Write name=value.")
+        settings[name] = yaml.safe_load(value)
+    return settings
+
+
+def read_values(data: str | Path, column: str) -> tuple[list[Structure], np.ndarray, int]:
+    """Structures and their values (S,), and how many rows of the table have none.
+
+    Raises:
+        DataError: No such column, or its values are not numbers.
+    """
+    table, structures = read_structures(data)
+    if column not in table:
+        raise DataError(f"there is no column {column!r}.", where=str(data), fix=did_you_mean(column, table.columns))
+    try:
+        values = table[column].to_numpy(dtype=float)
+    except ValueError as error:
+        raise DataError(f"the column {column!r} does not hold numbers ({error}).", where=str(data)) from error
+    there = np.isfinite(values)
+    return [s for s, ok in zip(structures, there, strict=True) if ok], values[there], int((~there).sum())
+
+
+def measured(model: Surrogate, structures: Sequence[Structure], values: np.ndarray) -> dict[str, float]:
+    """Errors and coverage of a fitted surrogate on S structures, in the property's unit.
+
+    ``mae``, ``rmse``, ``coverage_90`` (share within mean ± 1.645 std), ``in_domain`` (share), ``mae_in_domain``, and
+    ``mae_most_certain_half`` (over the half with the smaller std).
+    """
+    prediction = model.predict(structures)
+    error = np.abs(prediction.mean - values)
+    certain = prediction.std <= np.median(prediction.std)
+    figures = {
+        "rows": len(values),
+        "mae": error.mean(),
+        "rmse": np.sqrt((error**2).mean()),
+        "coverage_90": (error <= Z_LEVEL * prediction.std).mean(),
+        "in_domain": prediction.in_domain.mean(),
+        "mae_in_domain": error[prediction.in_domain].mean() if prediction.in_domain.any() else float("nan"),
+        "mae_most_certain_half": error[certain].mean(),
+    }
+    return {name: round(float(figure), 5) for name, figure in figures.items() if np.isfinite(figure)}
