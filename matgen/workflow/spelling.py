@@ -21,7 +21,7 @@ class _Loader(yaml.SafeLoader):
     is repeated the last one silently wins.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}  # type: ignore[misc]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """A mapping in which no key occurs twice."""
@@ -69,6 +69,9 @@ def parse_yaml(text: str, where: str) -> Any:
     """The value that YAML text stands for, in plain types only."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (the loader above is a safe one)
+    except yaml.MarkedYAMLError as error:
+        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise ConfigError(f"this is no YAML: {error.problem}{line}.", where=where) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"this is no YAML: {' '.join(str(error).split())}.", where=where) from error
     except (RecursionError, ValueError) as error:  # nested too deeply; a number of thousands of digits
