@@ -83,4 +83,4 @@ def plausible(structure: Structure, z: int) -> bool:
     Potentials have false minima at short distances, which would drag the reference energy of the element down.
     """
     shortest = nearest_distance(structure)
-    return bool(shortest / (2 * covalent_radius()[z]) >= 0.7 and np.isfinite(shortest))
+    return bool(shortest / (2 * covalent_radius()[z]) >= 0.6 and np.isfinite(shortest))
