@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import typer
 
+from matgen.cli import describe, doctor, rank, run
+from matgen.cli import list as listing
 from matgen.cli.console import guarded
 
 app = typer.Typer(
@@ -17,6 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command("run")(run.verb)
+app.command("rank")(rank.verb)
+app.command("list")(listing.verb)
+app.command("describe")(describe.verb)
+app.command("doctor")(doctor.verb)
 
 
 def main() -> None:

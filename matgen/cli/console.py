@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,9 +25,18 @@ Json = Annotated[bool, typer.Option("--json", help="Put a machine-readable resul
 def emit(result: dict[str, Any], as_json: bool, text: str = "") -> None:
     """Put a result on stdout: as JSON, or as the text meant for people."""
     if as_json:
-        sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
+        sys.stdout.write(json.dumps(_finite(result), indent=2, default=str, allow_nan=False) + "\n")
     else:
         stdout.print(text or "\n".join(f"{key}: {value}" for key, value in result.items()))
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for numbers that JSON does not have (NaN and infinities)."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def guarded(app: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from matgen.data.candidates import Candidates
 from matgen.errors import ConfigError, did_you_mean
 from matgen.optimize.objective import Objective
 from matgen.optimize.pareto import pareto_fronts
@@ -19,8 +20,6 @@ from matgen.optimize.reasons import reasons
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matgen.data.candidates import Candidates
-
 DEFAULT_OBJECTIVES = (
     Objective(property="e_above_hull", goal="minimise", low=0.0, high=0.1, weight=2.0),
     Objective(property="band_gap", goal="target", low=0.8, high=2.0, tolerance=1.0),
@@ -28,6 +27,7 @@ DEFAULT_OBJECTIVES = (
 """Stable semiconductors: near the hull, with a gap for visible and near-infrared light."""
 
 FLOOR = 0.01
+ADDED = ("desirability", "pareto_front", "rank", "reasons")
 
 
 def rank(
@@ -79,6 +79,29 @@ def as_objective(spelling: Objective | Mapping[str, Any]) -> Objective:
         first = error.errors()[0]
         place = ".".join(["objective", *map(str, first["loc"])])
         raise ConfigError(f"{first['msg'].lower()}, found {first['input']!r}.", where=place) from error
+
+
+def parse_objective(text: str) -> Objective:
+    """An objective from a command-line option: ``PROPERTY:GOAL:LOW:HIGH``, then ``key=value`` parts if wanted.
+
+    For example ``e_above_hull:minimise:0:0.1`` or ``band_gap:target:1:2:tolerance=0.5:weight=2``.
+    """
+    parts = text.split(":")
+    if len(parts) < 4:
+        fix = "Write it as PROPERTY:minimise|maximise|target:LOW:HIGH, for example e_above_hull:minimise:0:0.1."
+        raise ConfigError(f"{text!r} is no objective.", where="--objective", fix=fix)
+    pairs = [("low", parts[2]), ("high", parts[3]), *(part.split("=", 1) for part in parts[4:] if "=" in part)]
+    try:
+        numbers = {key: float(value) for key, value in pairs}
+    except ValueError as error:
+        raise ConfigError(f"{error}.", where=f"--objective {text}") from error
+    return as_objective({"property": parts[0], "goal": parts[1], **numbers})
+
+
+def unranked(candidates: Candidates) -> Candidates:
+    """Candidates without an earlier ranking, to be ranked anew."""
+    table = candidates.table.drop(columns=[name for name in ADDED if name in candidates.table])
+    return Candidates(table, candidates.structures, candidates.rejected, candidates.rejected_structures)
 
 
 def overall(desirabilities: Sequence[np.ndarray], weights: Sequence[float], floor: float = 0.0) -> np.ndarray:

@@ -127,10 +127,12 @@ def _raw(source: Workflow | str | Path | Mapping[str, Any]) -> tuple[dict[str, A
     path = Path(source)
     if path.is_file():
         return read_yaml(path), str(path)
+    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
+        near = sorted(map(str, path.parent.glob("*.yaml"))) if path.parent.is_dir() else []
+        fix = did_you_mean(str(path), near) if near else "Check the path."
+        raise ConfigError("no such workflow file.", where=str(path), fix=fix)
     if str(source) in WORKFLOWS:
         return {"workflow": str(source)}, str(source)
-    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
-        raise ConfigError("no such workflow file.", where=str(path), fix="Check the path.")
     known = [*WORKFLOWS.names(), *map(str, Path().glob("*.yaml")), *map(str, Path("workflows").glob("*.yaml"))]
     raise ConfigError(f"there is no workflow {str(source)!r}.", fix=did_you_mean(str(source), known))
 
