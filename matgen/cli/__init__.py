@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from matgen.cli import describe, doctor, rank, run
+from matgen.cli import ask, corpus, describe, doctor, predict, rank, run, train
 from matgen.cli import list as listing
 from matgen.cli.console import guarded
 
@@ -20,10 +20,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command("run")(run.verb)
+app.command("predict")(predict.verb)
 app.command("rank")(rank.verb)
 app.command("list")(listing.verb)
 app.command("describe")(describe.verb)
 app.command("doctor")(doctor.verb)
+app.command("ask")(ask.verb)
+app.add_typer(train.app, name="train")
+app.add_typer(corpus.app, name="corpus")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ Shapes: A atoms, N orbits, E edges.
 
 from __future__ import annotations
 
+import logging
 from math import pi
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,8 @@ def orbits(structure: Structure, tolerance: float = SYMMETRY_TOLERANCE) -> np.nd
     """(A,) index of the first atom that symmetry makes equivalent to each atom, by moyo."""
     import moyopy
 
+    # Its warning, once for each supercell, is about orbits by the primitive cell: just those that are wanted here.
+    logging.getLogger("moyo").setLevel(logging.ERROR)
     cell = moyopy.Cell(
         basis=structure.lattice.matrix.tolist(),
         positions=structure.frac_coords.tolist(),

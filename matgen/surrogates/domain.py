@@ -44,7 +44,8 @@ class Domain:
     @classmethod
     def fit(cls, training: np.ndarray, held_out: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> Domain:
         """From training embeddings (rows), held-out embeddings of the same kind, and the known elements."""
-        spread = training.std(axis=0) + 1e-6
+        spread = training.std(axis=0)
+        spread = np.where(spread > 1e-4, spread, 1.0)  # a coordinate that never varied has no scale of its own
         chosen = rng.permutation(len(training))[:REFERENCES]
         # Half precision is what the weights file keeps; rounding here makes a loaded model agree with a fitted one.
         references = (training[chosen] / spread).astype(np.float16).astype(np.float32)

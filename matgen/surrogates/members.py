@@ -74,7 +74,9 @@ def train_member(network: nn.Module, task: Task, schedule: Schedule, seed: int, 
     network.to(schedule.device).train()
     for epoch in range(first, schedule.epochs):
         start = time.perf_counter()
-        mean_loss = _pass(network, task, schedule, optimizer, scheduler, seed + epoch)
+        with torch.random.fork_rng():  # dropout draws from torch's global stream
+            torch.manual_seed(seed + epoch)
+            mean_loss = _pass(network, task, schedule, optimizer, scheduler, seed + epoch)
         if checkpoint is not None:
             _keep(parts, checkpoint, epoch + 1)
         logger.info("pass %d/%d loss %.4f %.1f s", epoch + 1, schedule.epochs, mean_loss, time.perf_counter() - start)

@@ -12,7 +12,7 @@ import numpy as np
 
 from matgen.data.property import find_property
 from matgen.data.structures import read_structures
-from matgen.errors import ConfigError, DataError, did_you_mean
+from matgen.errors import DataError, did_you_mean
 from matgen.runtime import versions
 from matgen.surrogates.base import SURROGATES
 from matgen.surrogates.conformal import Z_LEVEL
@@ -71,23 +71,6 @@ def train_surrogate(
         card["test"] = {"data": Path(test).name, **measured(model, *read_values(test, column or prop)[:2])}
     model.save(out, **card)
     return model
-
-
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Settings from ``name=value`` spellings, values read as YAML.
-
-    Raises:
-        ConfigError: A spelling without an equals sign.
-    """
-    import yaml
-
-    settings = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not sign:
-            raise ConfigError(f"{pair!r} is no setting.", where="--set", fix="Write name=value.")
-        settings[name] = yaml.safe_load(value)
-    return settings
 
 
 def read_values(data: str | Path, column: str) -> tuple[list[Structure], np.ndarray, int]:

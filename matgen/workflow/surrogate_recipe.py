@@ -1,0 +1,47 @@
+"""The typed recipe by which a surrogate is trained: what it predicts, how, and what its card says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from matgen.workflow.config import Section, explain
+from matgen.workflow.spelling import override, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SurrogateRecipe(Section):
+    """Arguments of :func:`matgen.surrogates.training.train_surrogate` that do not depend on where files lie.
+
+    Args:
+        property: Name of the property.
+        column: Column of the table that holds it; null for the property's name.
+        surrogate: Name in the registry.
+        seed: Of everything random.
+        settings: Settings of the surrogate by name.
+        facts: What the card says besides: data, licence, intended use, limits.
+    """
+
+    property: str
+    column: str | None = None
+    surrogate: str = "graph-ensemble"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    settings: Annotated[dict[str, Any], Field(default_factory=dict)]
+    facts: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+
+def read_recipe(path: str | Path, settings: Sequence[str] = ()) -> SurrogateRecipe:
+    """The recipe in a YAML file, with overrides such as ``settings.epochs=10``.
+
+    Raises:
+        ConfigError: The file is unreadable, or something in it cannot be honoured.
+    """
+    raw = override(read_yaml(Path(path)), settings)
+    try:
+        return SurrogateRecipe.model_validate(raw)
+    except ValidationError as error:
+        raise explain(error, SurrogateRecipe, str(path)) from error

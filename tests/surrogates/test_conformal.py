@@ -1,0 +1,78 @@
+"""Split-conformal calibration against its theory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from matgen.surrogates.conformal import LEVEL, Z_LEVEL, ErrorModel, conformal_quantile, interval
+
+
+@pytest.mark.parametrize(("n", "rank"), [(9, 9), (19, 18), (99, 90), (100, 91)])
+def test_quantile_is_the_right_order_statistic(n, rank):
+    scores = np.random.default_rng(n).permutation(np.arange(1, n + 1)).astype(float)
+    assert conformal_quantile(scores) == rank
+
+
+def test_too_few_scores_promise_nothing():
+    assert conformal_quantile(np.arange(8.0)) == np.inf
+
+
+@given(st.integers(10, 300), st.floats(0.5, 0.95))
+def test_quantile_never_falls_below_the_plain_one(n, level):
+    scores = np.random.default_rng(n).exponential(size=n)
+    assert conformal_quantile(scores, level) >= np.quantile(scores, level, method="lower")
+
+
+def test_coverage_follows_the_beta_law():
+    """With n calibration scores of any law, coverage is Beta(k, n + 1 - k) with k = ceil((n + 1) 0.9)."""
+    rng, n, trials = np.random.default_rng(0), 60, 4000
+    uniform = np.array([conformal_quantile(rng.random(n)) for _ in range(trials)])  # coverage of U(0, 1) scores
+    k = int(np.ceil((n + 1) * LEVEL))
+    law = beta(k, n + 1 - k)
+    assert uniform.mean() == pytest.approx(law.mean(), abs=4 * law.std() / trials**0.5)
+    assert uniform.std() == pytest.approx(law.std(), rel=0.06)
+    assert uniform.mean() >= LEVEL
+
+
+def heteroscedastic(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Signals (n, 2), of which the first sets the error's size and the second says nothing."""
+    rng = np.random.default_rng(seed)
+    signals = rng.lognormal(-2, 1, (n, 2))
+    return signals, np.abs(rng.standard_t(4, n)) * signals[:, 0]
+
+
+def test_error_model_covers_new_data_everywhere():
+    model = ErrorModel.fit(*heteroscedastic(2000, 1), floor=1e-4)
+    signals, errors = heteroscedastic(20_000, 2)
+    inside = errors <= Z_LEVEL * model.std(signals)
+    assert inside.mean() == pytest.approx(LEVEL, abs=0.025)
+    small = signals[:, 0] < np.median(signals[:, 0])
+    assert inside[small].mean() == pytest.approx(LEVEL, abs=0.035)
+    assert inside[~small].mean() == pytest.approx(LEVEL, abs=0.035)
+    assert model.weights[1] == pytest.approx(1, abs=0.1)
+    assert model.weights[2] < 0.1
+
+
+def test_std_grows_with_every_signal():
+    model = ErrorModel.fit(*heteroscedastic(500, 3), floor=1e-4)
+    base = np.full((1, 2), 0.3)
+    for column in range(2):
+        more = base.copy()
+        more[0, column] *= 10
+        assert model.std(more) >= model.std(base) > 0
+    assert np.isfinite(model.std(np.zeros((1, 2)))).all()
+
+
+def test_interval_of_the_calibrated_level():
+    low, high = interval(np.array([1.0]), np.array([0.1]))
+    np.testing.assert_allclose([low[0], high[0]], [1 - 0.1 * Z_LEVEL, 1 + 0.1 * Z_LEVEL])
+    assert pytest.approx(1.645, abs=1e-3) == Z_LEVEL
+
+
+def test_card_round_trip():
+    model = ErrorModel.fit(*heteroscedastic(200, 4), floor=1e-3)
+    assert ErrorModel.of({"weights": list(model.weights), "floor": model.floor, "scale": model.scale}) == model
