@@ -1,0 +1,55 @@
+"""``matgen corpus``: the documents that answers may cite."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matgen.cli.console import Json, emit
+
+app = typer.Typer(help="Add, list and remove the documents that answers may cite.", no_args_is_help=True)
+Folder = Annotated[Path | None, typer.Option("--corpus", help="Corpus folder [default: $MATGEN_HOME/corpus].")]
+
+
+@app.command()
+def add(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders: PDF, HTML, text, Markdown, BibTeX, RIS, JSONL.")
+    ],
+    corpus: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Read documents in; unchanged files are skipped and broken ones reported."""
+    from matgen.assistant.knowledge import add_to_corpus
+
+    emit(asdict(add_to_corpus(paths, corpus)), as_json)
+
+
+@app.command(name="list")
+def list_documents(corpus: Folder = None, as_json: Json = False) -> None:
+    """Show what is in the corpus."""
+    from matgen.assistant.corpus import Corpus, default_folder
+
+    found = Corpus(corpus or default_folder())
+    rows = [
+        {"id": d.id, "title": d.title, "year": d.year, "kind": d.kind, "characters": len(d.text)}
+        for d in found.documents
+    ]
+    emit(
+        {"documents": rows}, as_json, "\n".join(f"{r['id']}  {r['year'] or '-'}  {r['title']}" for r in rows) or "empty"
+    )
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="A document's id, or a file whose documents should go.")],
+    corpus: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a document or all documents of a file."""
+    from matgen.assistant.corpus import Corpus, default_folder
+
+    emit({"removed": Corpus(corpus or default_folder()).remove(name)}, as_json)
