@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from matgen.errors import MatgenError
 
@@ -45,7 +46,7 @@ def guarded(app: Callable[[], None]) -> None:
     try:
         app()
     except MatgenError as error:
-        stderr.print(f"[bold red]error:[/] {error}", markup=True, highlight=False, soft_wrap=True)
+        stderr.print(f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         stderr.print("stopped; the same command goes on from here.")

@@ -72,7 +72,7 @@ class Workflow(Section):
         return write_yaml(self.model_dump(mode="json"))
 
 
-WORKFLOWS: Registry[type[Workflow]] = Registry("workflow", "matgen.workflow")
+WORKFLOWS: Registry[type[Workflow]] = Registry("workflow", "matgen.workflow.kinds")
 
 
 def load_workflow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from matgen.errors import ConfigError
+from matgen.errors import ConfigError, MatgenError
 from matgen.runtime import file_id, versions, workers, write_json, write_text
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class RunFolder:
             fix = "Give a new or empty folder with --out."
             raise ConfigError("this folder holds other things than a run.", where=str(self.path), fix=fix)
         self.path.mkdir(parents=True, exist_ok=True)
-        with self._locked(), self._logged():
+        with self._locked(), self._logged(), _disk_errors(self.path):
             self._sweep()
             yield
 
@@ -155,6 +156,18 @@ class RunFolder:
             logger.removeHandler(handler)
             logger.setLevel(level)
             handler.close()
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Say in one sentence that the disk is full or broken."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}:
+            raise
+        fix = "Make room or repair the disk; the same command goes on from here."
+        raise MatgenError(f"a file could not be written: {error.strerror}.", where=str(path), fix=fix) from error
 
 
 def _files(folder: Path) -> dict[str, str]:

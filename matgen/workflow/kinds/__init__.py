@@ -1,0 +1,1 @@
+"""Kinds of workflow, one file each."""
