@@ -80,12 +80,16 @@ class Registry(Generic[T]):
     def _load(self) -> None:
         if self._complete:
             return
-        self._complete = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
-        for entry in entry_points(group=f"matgen.{self.kind}s"):
-            self.register(entry.name)(entry.load())
+        self._complete = True  # at once, so that a module may look something up while it is imported
+        try:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self.package}.{module.name}")
+            for entry in entry_points(group=f"matgen.{self.kind}s"):
+                self.register(entry.name)(entry.load())
+        except BaseException:
+            self._complete = False
+            raise
 
 
 def load_user_file(path: str | Path) -> None:
