@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from rich.markup import escape
 from matgen.errors import MatgenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 stderr = Console(stderr=True)
 stdout = Console()
@@ -38,6 +39,22 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def steps_shown(name: str, steps: int) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """Show how far a training is; yields a function to call with (step, steps, losses)."""
+    from matgen.execution import progress
+
+    with progress(name, steps) as advance:
+        done = 0
+
+        def show(step: int, _: int, losses: dict[str, float]) -> None:
+            nonlocal done
+            advance(step - done)
+            done = step
+
+        yield show
 
 
 def guarded(app: Callable[[], None]) -> None:

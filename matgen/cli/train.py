@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matgen.cli.console import Json, emit
+from matgen.cli.console import Json, emit, steps_shown
 
 app = typer.Typer(help="Train a model.", no_args_is_help=True)
 
@@ -23,9 +23,10 @@ def surrogate(
 ) -> None:
     """Train a surrogate with calibrated uncertainty."""
     from matgen.surrogates.training import train_surrogate
-    from matgen.workflow.surrogate_recipe import read_recipe
+    from matgen.workflow.recipe import read_recipe
+    from matgen.workflow.surrogate_recipe import SurrogateRecipe
 
-    plan = read_recipe(recipe, settings or [])
+    plan = read_recipe(SurrogateRecipe, recipe, settings or [])
     model = train_surrogate(
         data,
         plan.property,
@@ -39,3 +40,35 @@ def surrogate(
     )
     measured = model.card.get("test", {})
     emit({"out": str(out), "property": plan.property, "rows": model.card["rows"], "test": measured}, as_json)
+
+
+@app.command("generator")
+def generator(
+    recipe: Annotated[Path, typer.Argument(help="YAML file, e.g. workflows/generators/flow-mp20.yaml.")],
+    data: Annotated[list[Path], typer.Option(help="Ingested data set; give several times for several.")],
+    out: Annotated[Path, typer.Option(help="Folder for weights and card; the same command goes on where it stopped.")],
+    exclude: Annotated[Path | None, typer.Option(help="Data set whose ids must not be learned from.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Override, e.g. training.steps=500.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a generator: one readable loop, resumable, on the CPU or a GPU."""
+    from matgen.generators.training import train
+    from matgen.workflow.generator_recipe import GeneratorRecipe
+    from matgen.workflow.recipe import read_recipe
+
+    plan = read_recipe(GeneratorRecipe, recipe, settings or [])
+    with steps_shown("train", plan.training.steps) as progress:
+        model = train(
+            list(data),
+            out,
+            generator=plan.generator,
+            config=plan.config,
+            settings=plan.training.settings(),
+            max_atoms=plan.max_atoms,
+            exclude=exclude,
+            validation=plan.validation,
+            half=plan.half,
+            facts=plan.facts,
+            progress=progress,
+        )
+    emit({"out": str(out), "data": model.card["data"], "losses": model.card["losses"]}, as_json)

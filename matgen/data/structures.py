@@ -137,7 +137,8 @@ def parse(text: str, fmt: str) -> Structure:
             if fmt == "extxyz":
                 from ase.io import read
 
-                structure = from_atoms(read(io.StringIO(text), format="extxyz", index=":")[0])
+                (atoms, *_) = read(io.StringIO(text), format="extxyz", index=":")
+                structure = from_atoms(atoms)
             elif fmt == "json":
                 structure = Structure.from_dict(json.loads(text))
             else:

@@ -6,6 +6,7 @@ Shapes: A atoms, S systems. Time runs from 0 (noise) to 1 (data).
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
     from matgen.constraints.base import Constraint
+    from matgen.data.batches import TrainingSet
     from matgen.data.request import Request
     from matgen.runtime import Streams
 
@@ -56,23 +58,51 @@ class Generator(nn.Module):
         """Scalar losses by name; their sum under ``"loss"`` is minimised."""
         raise ConfigError(f"the generator {self.name!r} is not trained.", fix="It samples as it is.")
 
-    def sample(self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = ()) -> Batch:
+    def prepare(self, data: TrainingSet) -> None:
+        """Take from the training data what is not learned by gradient, before the training begins."""
+
+    def sample(
+        self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
+    ) -> Batch:
         """``request.n`` structures; sample ``i`` draws only from ``rng.at(i)``.
 
         Args:
             request: What is asked; refused if a field is not among ``conditions``.
             rng: Streams by sample index.
             constraints: Act inside sampling through ``mask``, ``penalty`` (guidance) and ``project``.
+            options: How to sample, as the generator documents.
         """
         raise NotImplementedError
 
-    def save(self, folder: str | Path, **facts: Any) -> None:
-        """Write ``weights.safetensors`` and ``card.json``; ``facts`` (data, metrics, licence ...) join the card."""
+    def sample_each(
+        self,
+        requests: Sequence[Request],
+        *,
+        rng: Streams,
+        constraints: Sequence[Constraint] = (),
+        **options: Any,
+    ) -> Batch:
+        """One structure for each request (the first that :meth:`sample` gives), in order."""
+        from torch_geometric.data import Batch
+
+        batches = [
+            self.sample(replace(request, n=1), rng=rng.shifted(i), constraints=constraints, **options)
+            for i, request in enumerate(requests)
+        ]
+        return Batch.from_data_list([batch[0] for batch in batches])
+
+    def save(self, folder: str | Path, *, half: bool = False, **facts: Any) -> None:
+        """Write ``weights.safetensors`` and ``card.json``; ``facts`` (data, metrics, licence ...) join the card.
+
+        With ``half`` the matrices are stored in half precision, which halves the file.
+        """
         from safetensors.torch import save_file
 
         folder = Path(folder)
+        matrices = {name for name, parameter in self.named_parameters() if half and parameter.ndim >= 2}
+        tensors = {k: (v.half() if k in matrices else v).contiguous() for k, v in self.state_dict().items()}
         with whole_file(folder / WEIGHTS) as temporary:
-            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, temporary)
+            save_file(tensors, temporary)
         self.card = {**self.card, **facts, "fingerprint": file_id(folder / WEIGHTS)}
         write_json(folder / CARD, self.card)
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from matgen.workflow.config import Section, explain
-from matgen.workflow.spelling import override, read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from matgen.workflow.config import Section
 
 
 class SurrogateRecipe(Section):
@@ -32,16 +27,3 @@ class SurrogateRecipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     settings: Annotated[dict[str, Any], Field(default_factory=dict)]
     facts: Annotated[dict[str, Any], Field(default_factory=dict)]
-
-
-def read_recipe(path: str | Path, settings: Sequence[str] = ()) -> SurrogateRecipe:
-    """The recipe in a YAML file, with overrides such as ``settings.epochs=10``.
-
-    Raises:
-        ConfigError: The file is unreadable, or something in it cannot be honoured.
-    """
-    raw = override(read_yaml(Path(path)), settings)
-    try:
-        return SurrogateRecipe.model_validate(raw)
-    except ValidationError as error:
-        raise explain(error, SurrogateRecipe, str(path)) from error

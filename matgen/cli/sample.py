@@ -1,0 +1,71 @@
+"""``matgen sample``: structures from a generator."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from matgen.cli.console import Json, emit
+
+
+class Task(StrEnum):
+    """What a sample is for."""
+
+    dng = "dng"
+    csp = "csp"
+
+
+def verb(
+    model: Annotated[str, typer.Argument(help="Shipped model, generator, or folder of a trained model.")],
+    out: Annotated[Path, typer.Option(help=".extxyz, .parquet, .db or a folder of CIFs.")],
+    n: Annotated[int, typer.Option("--n", help="How many structures.")] = 100,
+    seed: Annotated[int, typer.Option(help="Same seed, same structures.")] = 0,
+    formula: Annotated[str | None, typer.Option(help="Exact formula, e.g. SrTiO3.")] = None,
+    chemical_system: Annotated[str | None, typer.Option(help="Exactly these elements, e.g. Li-P-S.")] = None,
+    n_atoms: Annotated[int | None, typer.Option(help="Atoms in the primitive cell.")] = None,
+    space_group: Annotated[int | None, typer.Option(help="International number, 1 to 230.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="target.band_gap=1.6, or a sampling option such as steps=100.")
+    ] = None,
+    constraint: Annotated[
+        list[str] | None, typer.Option(help="Acts inside sampling, e.g. elements:forbidden=Pb,Cd.")
+    ] = None,
+    library: Annotated[Path | None, typer.Option(help="Data set of templates, for 'retrieval'.")] = None,
+    task: Annotated[Task, typer.Option(help="csp predicts one structure for each row of --data.")] = Task.dng,
+    data: Annotated[Path | None, typer.Option(help="Table with material_id and cif or formula, for csp.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw structures from a generator."""
+    from matgen.constraints.specification import parse_option
+    from matgen.data.structures import write_structures
+    from matgen.errors import ConfigError
+    from matgen.generators.prediction import predict_structures
+    from matgen.generators.sampling import sample
+    from matgen.workflow.spelling import override
+
+    given = override({}, settings or [])
+    target = given.pop("target", {})
+    config = {"library": str(library)} if library else None
+    if task is Task.csp:
+        if data is None:
+            raise ConfigError("task csp needs a table of compositions.", where="--data", fix="Give --data FILE.csv.gz.")
+        made = predict_structures(model, data, seed, config=config, options=given)
+    else:
+        made = sample(
+            model,
+            n,
+            seed,
+            formula=formula,
+            chemical_system=chemical_system,
+            n_atoms=n_atoms,
+            space_group=space_group,
+            target=target,
+            constraints=[parse_option(text) for text in constraint or []],
+            config=config,
+            options=given,
+        )
+    write_structures(out, made.table, made.structures)
+    emit({"model": model, "structures": len(made), "rejected": len(made.rejected), "out": str(out)}, as_json)

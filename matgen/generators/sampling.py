@@ -1,0 +1,196 @@
+"""Sampling by name: chunks of a fixed size run in an executor and come back as candidates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from matgen.constraints.specification import Spec, build_constraints, specify
+from matgen.data.candidates import Candidates
+from matgen.data.request import Request
+from matgen.data.structures import from_batch, pack, unpack
+from matgen.errors import ConfigError, MatgenError
+from matgen.execution import Pool
+from matgen.generators.base import Generator, load_generator
+from matgen.runtime import Streams, content_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pymatgen.core import Structure
+
+    from matgen.execution import Executor, Row
+
+CHUNK = 64
+"""Samples that are drawn together; fixed, so that results depend on neither shards nor workers."""
+
+
+def sample(
+    model: str | Path,
+    n: int = 100,
+    seed: int = 0,
+    *,
+    formula: str | None = None,
+    chemical_system: str | None = None,
+    n_atoms: int | None = None,
+    space_group: int | None = None,
+    target: Mapping[str, float] | None = None,
+    constraints: Sequence[Spec] = (),
+    config: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    executor: Executor | None = None,
+) -> Candidates:
+    """Draw structures from a generator.
+
+    Args:
+        model: Name of a shipped model or generator, or folder of a trained one.
+        n: How many.
+        seed: Candidate ``i`` depends on the model, the seed and ``i`` only.
+        formula: See :class:`matgen.data.request.Request`, as for the next four.
+        chemical_system: Exactly these elements.
+        n_atoms: Atoms in the primitive cell.
+        space_group: International number.
+        target: Wanted property values by property name.
+        constraints: Act inside sampling through their ``mask``; see :mod:`matgen.constraints`.
+        config: Settings of a generator that is named without weights, for example ``{"library": DATASET}``.
+        options: How to sample, as the generator documents, for example ``{"steps": 100}``.
+        executor: Where to run; a process pool by default.
+
+    Returns:
+        Candidates with ``id``, ``formula``, ``generator``, ``seed``, ``index`` and ``n_atoms``.
+
+    Raises:
+        ConfigError: The generator cannot honour the request.
+    """
+    request = Request(n, formula, chemical_system, n_atoms, space_group, dict(target or {}))
+    generator = _loaded(str(model), _spelled(config))
+    request.require_honoured_by(generator.conditions, generator.name)
+    masks = [specify(constraint) for constraint in build_constraints(constraints, role="mask")]
+    asked = {**asdict(request), "n": 1}
+    items = [
+        {
+            **_setting(model, seed, masks, config, options),
+            "start": start,
+            "requests": [asked] * min(CHUNK, n - start),
+            "together": True,
+        }
+        for start in range(0, n, CHUNK)
+    ]
+    structures = _run(items, executor)
+    return _candidates(generator, str(model), seed, structures)
+
+
+def sample_each(
+    model: str | Path,
+    requests: Sequence[Request],
+    ids: Sequence[str],
+    seed: int = 0,
+    *,
+    config: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    executor: Executor | None = None,
+) -> Candidates:
+    """One structure for each request: crystal structure prediction when each request is a formula.
+
+    Args:
+        model: As for :func:`sample`.
+        requests: What is asked of each structure.
+        ids: Their names, kept in ``material_id``.
+        seed: As for :func:`sample`.
+        config: As for :func:`sample`.
+        options: As for :func:`sample`.
+        executor: As for :func:`sample`.
+    """
+    generator = _loaded(str(model), _spelled(config))
+    for request in requests:
+        request.require_honoured_by(generator.conditions, generator.name)
+    asked = [{**asdict(request), "n": 1} for request in requests]
+    items = [
+        {
+            **_setting(model, seed, [], config, options),
+            "start": start,
+            "requests": asked[start : start + CHUNK],
+            "together": False,
+        }
+        for start in range(0, len(asked), CHUNK)
+    ]
+    made = _candidates(generator, str(model), seed, _run(items, executor))
+    return made.with_columns({"material_id": list(ids)})
+
+
+def draw_chunk(items: Sequence[Row]) -> list[Row]:
+    """Worker: the structures of each chunk as packed columns."""
+    return [_draw(item) for item in items]
+
+
+def _draw(item: Row) -> Row:
+    generator = _loaded(item["model"], item["config"])
+    constraints = build_constraints(item["constraints"], role="mask")
+    requests = [Request(**request) for request in item["requests"]]
+    rng = Streams(item["seed"], generator.name, item["start"])
+    try:
+        if item["together"]:
+            request = Request(**{**item["requests"][0], "n": len(requests)})
+            batch = generator.sample(request, rng=rng, constraints=constraints, **item["options"])
+        else:
+            batch = generator.sample_each(requests, rng=rng, constraints=constraints, **item["options"])
+    except ConfigError as error:
+        return {"refused": [error.what, error.where, error.fix]}
+    return dict(pack(from_batch(batch)))
+
+
+def _run(items: Sequence[Row], executor: Executor | None) -> list[Structure]:
+    structures: list[Structure] = []
+    for row in (executor or Pool()).map(draw_chunk, items, name="sample", shard=1):
+        if "refused" in row:
+            what, where, fix = row["refused"]
+            raise ConfigError(what, where=where, fix=fix)
+        if "error" in row:
+            raise MatgenError(f"sampling failed: {row['error']}")
+        structures += unpack(row)
+    return structures
+
+
+def _setting(
+    model: str | Path,
+    seed: int,
+    constraints: Sequence[Any],
+    config: Mapping[str, Any] | None,
+    options: Mapping[str, Any] | None,
+) -> Row:
+    return {
+        "model": str(model),
+        "config": _spelled(config),
+        "seed": seed,
+        "constraints": list(constraints),
+        "options": dict(options or {}),
+    }
+
+
+def _candidates(generator: Generator, model: str, seed: int, structures: Sequence[Structure]) -> Candidates:
+    table = pd.DataFrame(
+        {
+            "id": [content_id(generator.fingerprint, seed, i) for i in range(len(structures))],
+            "formula": [s.composition.reduced_formula for s in structures],
+            "generator": Path(model).name,
+            "seed": seed,
+            "index": range(len(structures)),
+            "n_atoms": [len(s) for s in structures],
+        }
+    )
+    return Candidates(table, list(structures))
+
+
+def _spelled(config: Mapping[str, Any] | None) -> str:
+    return json.dumps(dict(config or {}), sort_keys=True)
+
+
+@cache
+def _loaded(model: str, config: str) -> Generator:
+    """One copy of a generator in each process."""
+    return load_generator(model, **json.loads(config))

@@ -1,0 +1,129 @@
+"""Periodic transformer: dense attention over the atoms of a cell, steered by pairwise periodic features.
+
+Every input of the network is unchanged by a common translation of the atoms and by lattice vectors, so its output
+is too. Shapes: S systems, A atoms (padded), H heads, C pair channels, D width.
+"""
+
+from __future__ import annotations
+
+from math import pi
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from matgen.nn.atoms import AtomTable
+
+
+class PairFeatures(nn.Module):
+    """Channels of each ordered pair of atoms from the periodic difference of their positions.
+
+    e_ij = MLP([sin 2πk Δf, cos 2πk Δf]_{k=1..K}, RBF(|Δr|/l)) with Δf = f_j - f_i, Δr the difference wrapped to the
+    nearest lattice point in fractional space, in Å, and l = (V/A)^(1/3) the mean spacing.
+
+    Args:
+        channels: C.
+        waves: K, wave numbers on each axis.
+        radial: Number of Gaussians over 0 to 3 mean spacings.
+    """
+
+    waves: Tensor
+    centres: Tensor
+
+    def __init__(self, channels: int, waves: int = 4, radial: int = 16) -> None:
+        super().__init__()
+        self.register_buffer("waves", 2 * pi * torch.arange(1, waves + 1).float(), persistent=False)
+        self.register_buffer("centres", torch.linspace(0, 3, radial), persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(6 * waves + radial, channels), nn.GELU(), nn.Linear(channels, channels))
+
+    def forward(self, frac: Tensor, cell: Tensor, real: Tensor) -> Tensor:
+        """(S, A, A, C) from ``frac (S, A, 3)``, ``cell (S, 3, 3)`` Å and ``real (S, A)``."""
+        difference = frac[:, None] - frac[:, :, None]
+        phase = (difference[..., None] * self.waves).flatten(-2)
+        wrapped = difference - difference.round()
+        distance = torch.einsum("sija,sab->sijb", wrapped, cell).norm(dim=-1)
+        spacing = (torch.linalg.det(cell).abs() / real.sum(1)).pow(1 / 3)[:, None, None]
+        width = self.centres[1] - self.centres[0]
+        radial = torch.exp(-(((distance / spacing)[..., None] - self.centres) / width).square())
+        return self.mlp(torch.cat([phase.sin(), phase.cos(), radial], dim=-1))
+
+
+class Block(nn.Module):
+    """Attention with pair bias and pair values, then a feed-forward layer; both modulated by the condition.
+
+    Modulation is adaptive layer norm with zero-initialised gates (Peebles & Xie, arXiv:2212.09748), shared by all
+    blocks up to a learned table for each (Chen et al., arXiv:2310.00426).
+    """
+
+    def __init__(self, width: int, heads: int, channels: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.bias = nn.Linear(channels, heads)
+        self.out = nn.Linear(width + heads * channels, width)
+        self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.modulation = nn.Parameter(torch.zeros(6, width))
+
+    def forward(self, h: Tensor, pairs: Tensor, hidden: Tensor, modulation: Tensor) -> Tensor:
+        """(S, A, D) from tokens, ``pairs (S, A, A, C)``, ``hidden (S, 1, 1, A)`` padding, ``modulation (S, 6, D)``."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.modulation)[:, :, None].unbind(1)
+        x = F.layer_norm(h, h.shape[-1:]) * (1 + scale1) + shift1
+        h = h + gate1 * self._attend(x, pairs, hidden)
+        x = F.layer_norm(h, h.shape[-1:]) * (1 + scale2) + shift2
+        return h + gate2 * self.feed(x)
+
+    def _attend(self, x: Tensor, pairs: Tensor, hidden: Tensor) -> Tensor:
+        s, a, d = x.shape
+        q, k, v = self.qkv(x).view(s, a, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        scores = q @ k.mT * (d // self.heads) ** -0.5 + self.bias(pairs).permute(0, 3, 1, 2)
+        weights = scores.masked_fill(hidden, -1e4).softmax(dim=-1)
+        values = (weights @ v).transpose(1, 2).reshape(s, a, d)
+        steered = weights.transpose(1, 2) @ pairs
+        return self.out(torch.cat([values, steered.flatten(2)], dim=-1))
+
+
+class PeriodicTransformer(nn.Module):
+    """Tokens of atoms in a cell to features of atoms.
+
+    Args:
+        width: D.
+        layers: Number of blocks.
+        heads: H.
+        channels: C.
+    """
+
+    def __init__(self, width: int = 256, layers: int = 6, heads: int = 8, channels: int = 32) -> None:
+        super().__init__()
+        self.atoms = AtomTable(width)
+        self.pairs = PairFeatures(channels)
+        self.blocks = nn.ModuleList(Block(width, heads, channels) for _ in range(layers))
+        self.modulate = nn.Linear(width, 6 * width)
+        self.final = nn.Linear(width, 2 * width)
+        self.to_element = nn.Linear(width, width)
+        for layer in (self.modulate, self.final):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, condition: Tensor) -> Tensor:
+        """Features (S, A, D).
+
+        Args:
+            numbers: (S, A) atomic numbers, 0 where undetermined.
+            frac: (S, A, 3).
+            cell: (S, 3, 3) Å.
+            real: (S, A), False on padding.
+            condition: (S, D) what the whole system is asked to be (time, size, cell, targets).
+        """
+        pairs = self.pairs(frac, cell, real)
+        h = self.atoms()[numbers] + condition[:, None]
+        hidden = ~real[:, None, None, :]
+        modulation = self.modulate(F.silu(condition)).unflatten(-1, (6, -1))
+        for block in self.blocks:
+            h = block(h, pairs, hidden, modulation)
+        shift, scale = self.final(condition)[:, None].chunk(2, dim=-1)
+        return F.layer_norm(h, h.shape[-1:]) * (1 + scale) + shift
+
+    def element_logits(self, h: Tensor) -> Tensor:
+        """(S, A, 119) logits over atomic numbers; similar elements share evidence through the atom table."""
+        logits = self.to_element(h) @ self.atoms().mT / h.shape[-1] ** 0.5
+        return logits.index_fill(-1, torch.zeros(1, dtype=torch.long, device=h.device), -1e4)
