@@ -50,7 +50,7 @@ class Candidates:
         taken = [name for name in columns if name in self.table]
         if taken:
             raise MatgenError(f"the candidates already have {', '.join(taken)}.")
-        added = pd.DataFrame({name: list(columns[name]) for name in columns}, index=self.table.index)
+        added = pd.DataFrame({name: _values(columns[name]) for name in columns}, index=self.table.index)
         return self._replace(table=pd.concat([self.table, added], axis=1))
 
     def with_structures(self, structures: Sequence[Structure]) -> Candidates:
@@ -99,3 +99,8 @@ class Candidates:
     def _replace(self, **changes: Any) -> Candidates:
         same = {name: getattr(self, name) for name in ("table", "structures", "rejected", "rejected_structures")}
         return Candidates(**{**same, **changes})
+
+
+def _values(column: Any) -> Any:
+    # Extension arrays keep their type (whole numbers with gaps); anything else goes in by position, without index.
+    return column if isinstance(column, pd.api.extensions.ExtensionArray) else list(column)

@@ -1,0 +1,141 @@
+"""Every registered constraint faces the same battery."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from crystals import crystals
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+
+from matgen.constraints.base import CONSTRAINTS, Constraint
+from matgen.constraints.specification import build_constraints, specify
+from matgen.data.structures import to_batch
+from matgen.errors import ConfigError
+
+REQUIRED_SETTINGS = {
+    "anonymous_formula": [{"formula": "ABC3"}, {"formula": "A2B"}],
+    "chemical_system": [{"system": "Na-Ti-O"}],
+    "crystal_system": [{"systems": ["cubic", "triclinic"]}],
+    "elements": [{}, {"only": ["O", "Ti", "Sr"]}],
+    "formula": [{"formula": "SrTiO3"}, {"formula": "Fe2O3"}],
+    "min_distance": [{}, {"radius_factor": 0.7}],
+    "n_elements": [{}, {"low": 3, "high": 3}],
+    "required_elements": [{"required": ["O", "Fe"]}],
+    "space_group": [{"numbers": [1, 2, 225]}],
+}
+CASES = [
+    build_constraints([{name: given_settings}])[0]
+    for name in CONSTRAINTS.names()
+    for given_settings in REQUIRED_SETTINGS.get(name, [{}])
+]
+
+
+def having(role: str) -> pytest.MarkDecorator:
+    cases = [case for case in CASES if role in case.roles()]
+    return pytest.mark.parametrize("constraint", cases, ids=[f"{c.name}-{i}" for i, c in enumerate(cases)])
+
+
+@having("check")
+@settings(max_examples=15, deadline=None)
+@given(structures=st.lists(crystals(), max_size=4))
+def test_verdict_has_one_entry_a_structure_and_a_reason_exactly_where_it_fails(constraint, structures):
+    verdict = constraint.check(structures)
+    assert verdict.passed.shape == verdict.score.shape == (len(structures),)
+    assert [reason is None for reason in verdict.reasons] == verdict.passed.tolist()
+    again = constraint.check([s.copy() for s in structures])
+    assert again.reasons == verdict.reasons
+    assert np.array_equal(again.score, verdict.score)
+
+
+@having("check")
+@settings(max_examples=10, deadline=None)
+@given(structures=st.lists(crystals(), min_size=2, max_size=4))
+def test_structures_are_judged_independently(constraint, structures):
+    together = constraint.check(structures).reasons
+    assert together == tuple(constraint.check([s]).reasons[0] for s in structures)
+
+
+@having("penalty")
+@settings(max_examples=60, deadline=None)
+@given(structures=st.lists(crystals(), min_size=1, max_size=3))
+def test_penalty_is_zero_exactly_where_the_check_passes(constraint, structures):
+    penalty = constraint.penalty(to_batch(structures))
+    assert penalty.shape == (len(structures),)
+    assert (penalty >= 0).all()
+    assert (penalty == 0).tolist() == constraint.check(structures).passed.tolist()
+
+
+@having("penalty")
+@settings(max_examples=25, deadline=None)
+@given(structures=st.lists(crystals(), min_size=1, max_size=3))
+def test_penalty_has_finite_gradients(constraint, structures):
+    batch = to_batch(structures)
+    batch.frac.requires_grad_()
+    batch.cell.requires_grad_()
+    constraint.penalty(batch).sum().backward()
+    for leaf in (batch.frac, batch.cell):
+        assert leaf.grad is None or torch.isfinite(leaf.grad).all()
+
+
+@having("penalty")
+def test_penalty_survives_overlap_and_degenerate_cells(constraint):
+    overlap = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0, 0, 0]])
+    flat = Structure(Lattice([[3, 0, 0], [0, 3, 0], [3, 3, 0]]), ["Na"], [[0, 0, 0]])
+    batch = to_batch([overlap, flat])
+    batch.frac.requires_grad_()
+    penalty = constraint.penalty(batch)
+    assert (penalty == 0).tolist() == constraint.check([overlap, flat]).passed.tolist()
+    if penalty.requires_grad:
+        penalty.sum().backward()
+        assert torch.isfinite(batch.frac.grad).all()
+
+
+@having("mask")
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 10), seed=st.integers(0, 2**32 - 1))
+def test_what_a_mask_allows_passes_the_check(constraint, n, seed):
+    rng = np.random.default_rng(seed)
+    numbers, real = torch.zeros(1, n + 1, dtype=torch.long), torch.ones(1, n + 1, dtype=torch.bool)
+    real[0, n] = False
+    for atom in rng.permutation(n):
+        choices = torch.nonzero(constraint.mask(numbers, real)[0, atom]).ravel().tolist()
+        if not choices:
+            assert not (numbers > 0).any(), "a mask led into a dead end"
+            return  # no cell of this size can satisfy the constraint
+        numbers[0, atom] = int(rng.choice(choices))
+    structure = Structure(Lattice.cubic(20), numbers[0, :n].tolist(), rng.random((n, 3)))
+    assert constraint.check([structure]).passed[0], constraint.check([structure]).reasons
+
+
+@having("mask")
+def test_mask_leaves_determined_atoms_and_padding_alone(constraint):
+    numbers = torch.tensor([[8, 0, 0, 0], [0, 0, 0, 0]])
+    real = torch.tensor([[True, True, True, False], [True, True, False, False]])
+    mask = constraint.mask(numbers, real)
+    assert mask.shape == (2, 4, 119)
+    assert mask.dtype == torch.bool
+    assert mask[0, 0].nonzero().ravel().tolist() == [8]
+    assert mask[~real].nonzero()[:, 1].tolist() == [0, 0, 0]
+    assert not mask[:, :, 0][real & (numbers == 0)].any()
+
+
+@pytest.mark.parametrize("constraint", CASES, ids=lambda c: c.name)
+def test_a_constraint_survives_being_spelt_and_built_again(constraint):
+    assert build_constraints([specify(constraint)]) == (constraint,)
+
+
+@pytest.mark.parametrize("kind", [kind for _, kind in CONSTRAINTS], ids=lambda k: k.name)
+def test_every_constraint_checks_and_is_documented(kind):
+    assert "check" in kind.roles()
+    assert kind.__doc__
+    assert CONSTRAINTS.get(kind.name) is kind
+
+
+def test_a_missing_role_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"'charge_neutral' cannot act as 'project'.*check"):
+        build_constraints(["charge_neutral"], role="project")
+    with pytest.raises(ConfigError, match="cannot act as 'mask'"):
+        Constraint.mask(CASES[0], torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))
