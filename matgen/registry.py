@@ -60,6 +60,8 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """Return the part called ``name``, or raise a ConfigError that suggests the nearest names."""
         if name not in self._parts:
+            self._load_module(name.replace("-", "_"))
+        if name not in self._parts:
             self._load()
         if name not in self._parts:
             raise ConfigError(f"there is no {self.kind} called {name!r}.", fix=did_you_mean(name, self._parts))
@@ -76,6 +78,12 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[tuple[str, T]]:
         return iter([(name, self._parts[name]) for name in self.names()])
+
+    def _load_module(self, name: str) -> None:
+        """Import only the module called like the part, where there is one, since importing all takes seconds."""
+        package = importlib.import_module(self.package)
+        if name.isidentifier() and any(module.name == name for module in pkgutil.iter_modules(package.__path__)):
+            importlib.import_module(f"{self.package}.{name}")
 
     def _load(self) -> None:
         if self._complete:
