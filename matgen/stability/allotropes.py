@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 
 from matgen.data.structures import from_atoms
@@ -19,6 +18,12 @@ CM3_PER_MOL = 1.66053906660
 
 LARGEST_PROTOTYPE = 36
 """Larger elemental prototypes (Hittorf's phosphorus, beta boron ...) are left to data sets of known structures."""
+
+SHORTEST_BOND = 0.6
+"""In units of twice the covalent radius; actinides have the shortest bonds by this measure."""
+
+MOST_SWOLLEN = 1.35
+"""Volume by the measured molar volume."""
 
 
 def allotropes(z: int) -> list[Structure]:
@@ -78,9 +83,12 @@ def _known_to_ase(z: int) -> list[Structure]:
 
 
 def plausible(structure: Structure, z: int) -> bool:
-    """Whether a relaxed allotrope has bonds that atoms of the element can have.
+    """Whether an allotrope has bonds and a volume that the element can have.
 
-    Potentials have false minima at short distances, which would drag the reference energy of the element down.
+    Potentials have false minima at short distances, and those without dispersion let molecular crystals swell until
+    they mean nothing; either would falsify the reference energy of the element.
     """
-    shortest = nearest_distance(structure)
-    return bool(shortest / (2 * covalent_radius()[z]) >= 0.6 and np.isfinite(shortest))
+    bond = nearest_distance(structure) / (2 * covalent_radius()[z])
+    molar = Element.from_Z(z).molar_volume
+    volume = structure.volume / len(structure) / (float(molar) * CM3_PER_MOL) if molar else 1.0
+    return bool(bond >= SHORTEST_BOND and 1 / MOST_SWOLLEN <= volume <= MOST_SWOLLEN)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from matgen.data.structures import from_batch, to_atoms
+from matgen.data.structures import from_data, to_atoms
 from matgen.errors import MissingPackageError
 from matgen.stability.potential import Evaluation, Potential
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ase import Atoms
     from ase.calculators.calculator import Calculator
     from torch_geometric.data import Batch
 
@@ -41,8 +46,7 @@ class CalculatorPotential(Potential):
     def evaluate(self, batch: Batch, *, forces: bool = True) -> Evaluation:
         """Evaluate the systems of a batch one by one (see :class:`Potential`)."""
         energies, all_forces, stresses = [], [], []
-        for structure in from_batch(batch):
-            atoms = to_atoms(structure)
+        for atoms in _systems(batch):
             atoms.calc = self._calculator
             energies.append(float(atoms.get_potential_energy()))
             if forces:
@@ -51,6 +55,15 @@ class CalculatorPotential(Potential):
         if not forces:
             return Evaluation(np.array(energies))
         return Evaluation(np.array(energies), np.concatenate(all_forces), np.stack(stresses))
+
+
+def _systems(batch: Batch) -> Iterator[Atoms]:
+    from torch_geometric.data import Data
+
+    for s, (a, b) in enumerate(pairwise(batch.ptr.tolist())):
+        pbc = torch.ones(1, 3, dtype=torch.bool)
+        one = Data(numbers=batch.numbers[a:b], frac=batch.frac[a:b], cell=batch.cell[s : s + 1], pbc=pbc)
+        yield to_atoms(from_data(one))
 
 
 def weights_file(path: str | None, package: str, extra: str) -> Path:

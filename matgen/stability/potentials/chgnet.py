@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SCALES = {"0.3.0": EnergyScale("chgnet-0.3.0", "MP2020"), "r2scan": EnergyScale("chgnet-r2scan", "none")}
 """The corrections are part of what CHGNet learned: its training energies contained them."""
 
+UNSEEN = frozenset(range(84, 89))
+"""Po, At, Rn, Fr, Ra: it has weights for them, but no training structure contained them."""
+
 
 @POTENTIALS.register("chgnet")
 class CHGNet(Potential):
@@ -46,8 +49,8 @@ class CHGNet(Potential):
 
     @property
     def elements(self) -> frozenset[int]:
-        """Hydrogen to plutonium; some of them (He, Ne, Po to Ra) it has hardly or never seen in training."""
-        return frozenset(range(1, 95))
+        """The 89 elements of its training set: hydrogen to plutonium without polonium to radium."""
+        return frozenset(range(1, 95)) - UNSEEN
 
     def evaluate(self, batch: Batch, *, forces: bool = True) -> Evaluation:
         """Evaluate all systems of a batch at once (see :class:`Potential`)."""
