@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from matgen.cli import ask, corpus, describe, doctor, predict, rank, run, sample, screen, train
+from matgen.cli import ask, corpus, describe, doctor, hull, predict, rank, relax, run, sample, screen, train
 from matgen.cli import list as listing
 from matgen.cli.console import guarded
 
@@ -22,6 +22,8 @@ app = typer.Typer(
 app.command("run")(run.verb)
 app.command("sample")(sample.verb)
 app.command("screen")(screen.verb)
+app.command("relax")(relax.verb)
+app.command("hull")(hull.verb)
 app.command("predict")(predict.verb)
 app.command("rank")(rank.verb)
 app.command("list")(listing.verb)
