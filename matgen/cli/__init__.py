@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from matgen.cli import ask, corpus, describe, doctor, hull, predict, rank, relax, run, sample, screen, train
+from matgen.cli import ask, corpus, describe, doctor, hull, predict, rank, relax, report, run, sample, screen, train
 from matgen.cli import list as listing
 from matgen.cli.console import guarded
 
@@ -26,6 +26,7 @@ app.command("relax")(relax.verb)
 app.command("hull")(hull.verb)
 app.command("predict")(predict.verb)
 app.command("rank")(rank.verb)
+app.command("report")(report.verb)
 app.command("list")(listing.verb)
 app.command("describe")(describe.verb)
 app.command("doctor")(doctor.verb)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from matgen.errors import DataError, did_you_mean
 from matgen.runtime import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
     from ase import Atoms
@@ -189,8 +190,8 @@ def read_structures(path: str | Path) -> tuple[pd.DataFrame, list[Structure]]:
     return pd.DataFrame({"id": [path.stem]}), [_parse_file(path, fmt)]
 
 
-DB_PREFIX = "candidate_"
-"""Stands before column names that ASE's database keeps for itself."""
+ASE_PREFIX = "candidate_"
+"""Stands before column names that ASE keeps for itself: its ``energy``, for one, is that of the whole cell."""
 
 KINDS = (".extxyz", ".xyz", ".parquet", ".cif", ".db", "folder of .cif")
 
@@ -211,7 +212,7 @@ def write_structures(path: str | Path, table: pd.DataFrame, structures: Sequence
         raise DataError(f"cannot write {suffix!r}.", where=str(path), fix="Use .extxyz, .parquet, .db or a folder.")
     if suffix == "":
         for name, structure in zip(table["id"], structures, strict=True):
-            with whole_file(path / f"{name}.cif") as temporary:
+            with whole_file(path / _cif_name(name)) as temporary:
                 temporary.write_text(str(structure.to(fmt="cif")), encoding="utf-8")
         return
     with whole_file(path) as temporary:
@@ -226,7 +227,12 @@ def zip_cifs(path: str | Path, names: Sequence[str], structures: Sequence[Struct
     """Write a zip archive with one CIF a structure."""
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, structure in zip(names, structures, strict=True):
-            archive.writestr(f"{name}.cif", str(structure.to(fmt="cif")))
+            archive.writestr(_cif_name(name), str(structure.to(fmt="cif")))
+
+
+def _cif_name(name: object) -> str:
+    """Name of a file that stays in its folder whatever the id says: separators are percent-encoded."""
+    return re.sub(r"[/\\\0]", lambda found: f"%{ord(found[0]):02X}", f"{name}.cif")
 
 
 def _lattice(cell: Any, pbc: Any) -> Lattice:
@@ -267,8 +273,7 @@ def _read_ase(path: Path) -> tuple[pd.DataFrame, list[Structure]]:
     try:
         if path.suffix == ".db":
             for row in connect(path).select():
-                pairs = {k.removeprefix(DB_PREFIX): v for k, v in row.key_value_pairs.items()}
-                rows.append({"id": f"{row.id}", **pairs})
+                rows.append({"id": f"{row.id}", **row.key_value_pairs, **row.data})
                 structures.append(from_atoms(row.toatoms()))
         else:
             for i, atoms in enumerate(iread(path, index=":", format="extxyz")):
@@ -276,23 +281,47 @@ def _read_ase(path: Path) -> tuple[pd.DataFrame, list[Structure]]:
                 structures.append(from_atoms(atoms))
     except Exception as error:  # ASE's readers raise a dozen unrelated types
         raise DataError(f"unreadable {path.suffix}: {error}", where=str(path)) from error
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([{k.removeprefix(ASE_PREFIX): v for k, v in row.items()} for row in rows])
     return (table.assign(id=table["id"].astype(str)) if rows else pd.DataFrame({"id": []})), structures
 
 
 def _write_ase(path: Path, suffix: str, table: pd.DataFrame, structures: Sequence[Structure]) -> None:
+    from ase.calculators.calculator import all_properties
     from ase.db import connect
+    from ase.db.core import reserved_keys
     from ase.io import write
 
-    rows = [{k: v for k, v in row.items() if _is_plain(v)} for row in table.to_dict("records")]
+    rows = [{str(k): v for k, v in row.items() if _is_plain(v)} for row in table.to_dict("records")]
     if suffix == ".extxyz":
-        write(path, [to_atoms(s, row) for s, row in zip(structures, rows, strict=True)], format="extxyz")
+        frames = [_renamed({k: _kept(v) for k, v in row.items()}, all_properties) for row in rows]
+        write(path, [to_atoms(s, info) for s, info in zip(structures, frames, strict=True)], format="extxyz")
         return
     path.unlink()  # an empty file is no SQLite database
     with connect(path, type="db") as database:
         for structure, row in zip(structures, rows, strict=True):
-            pairs = {f"{DB_PREFIX}{k}" if k in {"id", "formula"} else k: v for k, v in row.items()}
-            database.write(to_atoms(structure), key_value_pairs=pairs)
+            named = _renamed(row, reserved_keys)
+            # ASE refuses to search for text that looks like a number; the exact row lies in ``data``.
+            pairs = {k: v for k, v in named.items() if k.isidentifier() and k.isascii() and not _reads_as_number(v)}
+            database.write(to_atoms(structure), key_value_pairs=pairs, data=named)
+
+
+def _renamed(row: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
+    return {f"{ASE_PREFIX}{name}" if name in taken else name: value for name, value in row.items()}
+
+
+def _kept(value: Any) -> Any:
+    """Text that extended XYZ would read back as a number or truth value, in the spelling that stays text."""
+    return f"_JSON {json.dumps(value)}" if _reads_as_number(value) else value
+
+
+def _reads_as_number(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        list(map(float, value.split()))
+    except ValueError:
+        return value in {"True", "False", "T", "F"}
+    return True
 
 
 def _is_plain(value: Any) -> bool:
