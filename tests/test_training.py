@@ -1,0 +1,75 @@
+"""The training loop: schedule, resuming, and refusing what does not fit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from matgen.errors import ConfigError
+from matgen.training import METRICS, Training, fit
+
+
+class Line(nn.Module):
+    """Learns the mean volume of a cell; noisy, so that the random streams matter."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, 1)
+
+    def loss(self, batch, rng):
+        noise = torch.randn(len(batch.cell), generator=rng)
+        size = batch.cell.diagonal(dim1=1, dim2=2)
+        error = self.layer(size)[:, 0] - torch.linalg.det(batch.cell).abs() / 50 + 0.1 * noise
+        return {"loss": error.square().mean()}
+
+
+def _model() -> Line:
+    model = Line()
+    nn.init.constant_(model.layer.weight, 0.1)
+    nn.init.zeros_(model.layer.bias)
+    return model
+
+
+SETTINGS = Training(steps=30, atoms=12, lr=0.05, warmup=3, ema=0.9, precision="32-true", save_every=7)
+
+
+def test_resumed_training_equals_an_undisturbed_one(small_set, tmp_path):
+    whole = fit(_model(), small_set, tmp_path / "whole", SETTINGS)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(step, *_):
+        if step == 17:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        fit(_model(), small_set, tmp_path / "parts", SETTINGS, progress=stop)
+    resumed = fit(_model(), small_set, tmp_path / "parts", SETTINGS)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_loss_falls_and_is_recorded(small_set, tmp_path):
+    fit(_model(), small_set, tmp_path, SETTINGS, validation=small_set)
+    lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [7, 14, 21, 28, 30]
+    assert lines[-1]["validation_loss"] < lines[0]["validation_loss"]
+
+
+def test_checkpoint_of_another_model_is_refused(small_set, tmp_path):
+    fit(_model(), small_set, tmp_path, Training(steps=2, atoms=12, precision="32-true", save_every=1))
+    with pytest.raises(ConfigError, match="belongs to other settings"):
+        fit(_model(), small_set, tmp_path, Training(steps=2, atoms=24, precision="32-true", save_every=1))
+
+
+def test_rate_warms_up_stays_and_falls_to_zero():
+    settings = Training(steps=1000, lr=1.0, warmup=100, cooldown=0.3)
+    assert settings.rate(0) == pytest.approx(0.01)
+    assert settings.rate(99) == pytest.approx(1.0)
+    assert settings.rate(600) == pytest.approx(1.0)
+    assert settings.rate(850) == pytest.approx(0.5)
+    assert settings.rate(1000) == pytest.approx(0.0)
