@@ -85,8 +85,7 @@ def figures(records: Records) -> list[Figure]:
     energies = [e for e in map(number, table.get("e_above_hull", ())) if e is not None]
     if energies:
         found.append(Figure(fixed(min(energies), 3), "eV/atom, lowest energy above hull"))
-    seconds = sum(float(s) for s in records.run.get("timings", {}).values())
-    if seconds:
+    if seconds := sum(number(s) or 0.0 for s in records.run.get("timings", {}).values()):
         found.append(Figure(duration(seconds), "computing time"))
     return found
 
