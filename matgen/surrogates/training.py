@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,11 +67,20 @@ def train_surrogate(
     model.fit(structures, values, rng=np.random.default_rng(seed), folder=out / "unfinished")
     minutes = (time.perf_counter() - start) / 60
     card = {**(facts or {}), "rows": len(values), "rows_without_value": missing, "seed": seed}
-    card |= {"date": datetime.now(UTC).date().isoformat(), "minutes": round(minutes, 1), "versions": versions()}
+    card |= {"date": datetime.now(UTC).date().isoformat(), "minutes": round(minutes, 1), "hardware": hardware()}
+    card["versions"] = versions()
     if test is not None:
         card["test"] = {"data": Path(test).name, **measured(model, *read_values(test, column or prop)[:2])}
     model.save(out, **card)
     return model
+
+
+def hardware() -> str:
+    """What the training ran on, in words."""
+    import torch
+
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    return f"{name}, {torch.get_num_threads()} thread(s)"
 
 
 def read_values(data: str | Path, column: str) -> tuple[list[Structure], np.ndarray, int]:
@@ -100,7 +110,6 @@ def measured(model: Surrogate, structures: Sequence[Structure], values: np.ndarr
     error = np.abs(prediction.mean - values)
     certain = prediction.std <= np.median(prediction.std)
     figures = {
-        "rows": len(values),
         "mae": error.mean(),
         "rmse": np.sqrt((error**2).mean()),
         "coverage_90": (error <= Z_LEVEL * prediction.std).mean(),
@@ -108,4 +117,5 @@ def measured(model: Surrogate, structures: Sequence[Structure], values: np.ndarr
         "mae_in_domain": error[prediction.in_domain].mean() if prediction.in_domain.any() else float("nan"),
         "mae_most_certain_half": error[certain].mean(),
     }
-    return {name: round(float(figure), 5) for name, figure in figures.items() if np.isfinite(figure)}
+    rounded = {name: round(float(figure), 5) for name, figure in figures.items() if np.isfinite(figure)}
+    return {"rows": len(values), **rounded}

@@ -20,8 +20,17 @@ SMALL = {
     "composition-forest": {"trees": 30},
     "composition-ensemble": {"members": 2, "epochs": 40, "width": 64, "batch": 32, "rate": 3e-3, "held_out": 0.25},
     "graph-ensemble": {
-        "members": 2, "epochs": 24, "width": 24, "angular": 4, "layers": 2, "neighbours": 8, "batch": 32,
-        "rate": 5e-3, "held_out": 0.25, "jitter": 0.0, "strain": 0.0,
+        "members": 2,
+        "epochs": 24,
+        "width": 24,
+        "angular": 4,
+        "layers": 2,
+        "neighbours": 8,
+        "batch": 32,
+        "rate": 5e-3,
+        "held_out": 0.25,
+        "jitter": 0.0,
+        "strain": 0.0,
     },
 }
 TARGET = {"composition-forest": difference, "composition-ensemble": difference, "graph-ensemble": density}
