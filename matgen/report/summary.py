@@ -62,7 +62,8 @@ def lead(records: Records) -> str:
         )
     if "novel" in table:
         new = sum(bool(flag(value)) for value in table["novel"])
-        said.append(f"{_number(new)} match no structure of {novelty_name(records)}.")
+        reference = protocol(records).get("Novelty reference", "the novelty reference")
+        said.append(f"{_number(new)} are new: they match no structure of {reference}." if new else "None is new.")
     return " ".join(said)
 
 
@@ -98,12 +99,8 @@ def protocol(records: Records) -> dict[str, str]:
 
 def hull_name(records: Records) -> str:
     """The hull that energies refer to."""
-    return protocol(records).get("Hull reference", "the reference hull")
-
-
-def novelty_name(records: Records) -> str:
-    """The set that novelty refers to."""
-    return protocol(records).get("Novelty reference", "the novelty reference")
+    name = protocol(records).get("Hull reference", "")
+    return f"the reference hull{f' ({name})' if name else ''}"
 
 
 def missing(table: pd.DataFrame) -> list[str]:

@@ -18,17 +18,18 @@ from matgen.optimize.ranking import rank
 from matgen.runtime import content_id
 from matgen.stability.hull import hull
 from matgen.stability.relaxation import single_point
+from matgen.surrogates.prediction import predict
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
 def finished(textbook, tmp_path_factory):
-    """Textbook crystals, judged and ranked; a constant stands for the band gap that a surrogate would predict."""
+    """Textbook crystals, judged, predicted and ranked."""
     structures = [*textbook[:8], textbook[1].copy().scale_lattice(0.2)]
     table = pd.DataFrame({"id": [content_id(i) for i in range(len(structures))]})
     screened = screen(Candidates(table, structures), ["min_distance"])
-    judged = single_point(screened.with_columns({"band_gap": [3.0] * 8, "band_gap_std": [0.5] * 8}), executor=Serial())
+    judged = predict("band_gap", single_point(screened, executor=Serial()))
     ranked = rank(hull(judged.with_columns({"energy": judged.table["energy_unrelaxed"], "novel": [False] * 8})))
     folder = tmp_path_factory.mktemp("runs") / "textbook"
     ranked.write(folder)

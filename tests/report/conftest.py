@@ -40,7 +40,7 @@ def finished(ranked, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "textbook"
     ranked.write(folder)
     steps = [{"stage": name} for name in ("sample", "screen", "single_point", "hull", "rank")]
-    protocol = {"potential": "chgnet-0.3.0", "hull_reference": "the CHGNet reference hull"}
+    protocol = {"potential": "chgnet-0.3.0", "hull_reference": "chgnet-0.3.0"}
     record = {"funnel": steps, "timings": {"screen": 1.5, "hull": 0.5}, "protocol": protocol}
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "config.yaml").write_text(yaml.safe_dump({"workflow": "textbook", "rank": OBJECTIVES}))

@@ -105,7 +105,7 @@ def test_the_page_tells_what_the_records_say(page, ranked):
     words = page.words()
     assert "9 structures were proposed by the generator textbook" in words
     assert "1 left on the way" in words
-    assert "chgnet-0.3.0" in words
+    assert "eV/atom above the reference hull (chgnet-0.3.0)" in words
     assert "neither DFT results nor measurements" in words
     best = ranked.table.iloc[0]
     assert f"{best['e_above_hull']:z.3f}".replace("-", "−") in words
@@ -184,6 +184,7 @@ def test_the_success_count_needs_all_four_columns(folder):
     n = int((energies.iloc[:7] <= 0.1).sum())
     assert f"{n} new crystals within 0.1 eV/atom of the hull" in page.words()
     assert "1.25 ± 0.50" in page.words()
+    assert "7 are new: they match no structure of the novelty reference." in page.words()
 
 
 def test_top_limits_the_cards_but_not_the_table(folder):
