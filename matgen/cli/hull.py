@@ -30,6 +30,9 @@ def verb(
         bool, typer.Option("--build-reference", help="Make a reference table in the folder --out from TARGET.")
     ] = False,
     window: Annotated[float, typer.Option(help="Building: relax what is this near the hull, eV/atom.")] = 0.03,
+    guesses: Annotated[
+        Path | None, typer.Option(help="Building: guessed structures of compositions that are known by formula only.")
+    ] = None,
     note: Annotated[str, typer.Option(help="Building: where the structures come from, for the card.")] = "",
     workers: Workers = 0,
     json: Json = False,
@@ -41,7 +44,8 @@ def verb(
     if CHEMICAL_SYSTEM.fullmatch(target) and not Path(target).exists():
         emit(_draw(target, reference, out), json)
     elif build_reference:
-        emit(_build(Path(target), _required(out), spec, window, note, pool), json)
+        facts = {"source": note or Path(target).name}
+        emit(_build(Path(target), _required(out), guesses, spec, window, facts, pool), json)
     else:
         emit(_judge(Path(target), _required(out), reference, spec, relax, pool), json)
 
@@ -73,17 +77,25 @@ def _with_energies(candidates: Candidates, spec: dict[str, Any], relax_first: bo
 
 
 def _build(
-    source: Path, out: Path, spec: dict[str, Any], window: float, note: str, executor: Executor
+    source: Path,
+    out: Path,
+    guesses: Path | None,
+    spec: dict[str, Any],
+    window: float,
+    facts: dict[str, Any],
+    executor: Executor,
 ) -> dict[str, Any]:
     from matgen.data.structures import read_structures
     from matgen.stability.reference_building import build_reference
     from matgen.workflow.ledger_executor import LedgerExecutor
 
     _, structures = read_structures(source)
+    guessed = read_structures(guesses)[1] if guesses else []
     # The ledger lets the same command go on where it was stopped.
     resumable = LedgerExecutor(out.with_name(f"{out.name}.work"), executor)
-    facts = {"source": note or source.name, "n_source": len(structures)}
-    table = build_reference(structures, out, potential=spec, window=window, facts=facts, executor=resumable)
+    table = build_reference(
+        structures, out, guesses=guessed, potential=spec, window=window, facts=facts, executor=resumable
+    )
     return {"out": str(out), **table.card}
 
 

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from matgen.errors import ConfigError
@@ -95,6 +96,7 @@ def load_potential(spec: PotentialSpec = "chgnet") -> Potential:
 def _load(name: str, settings: tuple[tuple[str, Any], ...]) -> Potential:
     kind = POTENTIALS.get(name)
     try:
-        return kind(**dict(settings))
+        signature(kind).bind(**dict(settings))
     except TypeError as error:
         raise ConfigError(f"the potential {name!r} cannot be built: {error}.", where="potential") from error
+    return kind(**dict(settings))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "references"
 ENTRIES, CARD = "entries.parquet", "card.json"
-COLUMNS = ("formula", "energy", "n_atoms", "relaxed")
+COLUMNS = ("formula", "energy", "n_atoms", "relaxed", "origin")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class ReferenceTable:
     """The lowest known energy of each composition on one energy scale.
 
     Args:
-        entries: ``formula`` (reduced), ``energy`` (eV/atom), ``n_atoms`` (of the cell it was computed in), ``relaxed``.
+        entries: ``formula`` (reduced), ``energy`` (eV/atom), ``n_atoms`` (of the cell it was computed in), ``relaxed``
+            (or a single point), ``origin`` (``element``, ``known`` structure, or one ``guessed`` for a composition that
+            is known).
         scale: What the energies are measured on.
         name: What the hull is called, for example ``chgnet-0.3.0``.
         card: How the table was made, and its gaps.
@@ -148,7 +150,9 @@ def _load_file(path: Path) -> ReferenceTable:
     corrections = table["correction"] if "correction" in table else pd.Series("none", index=table.index)
     scale = EnergyScale.common(table["potential"].astype(str) + "/" + corrections.astype(str), str(path))
     table = table.assign(formula=[_reduced(f, path) for f in table["formula"]], energy=_floats(table["energy"], path))
-    return ReferenceTable(lowest(table.assign(n_atoms=0, relaxed=True)[list(COLUMNS)]), scale, path.stem)
+    return ReferenceTable(
+        lowest(table.assign(n_atoms=0, relaxed=True, origin="known")[list(COLUMNS)]), scale, path.stem
+    )
 
 
 def lowest(entries: pd.DataFrame) -> pd.DataFrame:

@@ -9,14 +9,14 @@ from matgen.data.candidates import Candidates
 from matgen.errors import ConfigError
 from matgen.stability.energy import EnergyScale
 from matgen.stability.hull import hull, is_thin
-from matgen.stability.references import ReferenceTable
+from matgen.stability.references import COLUMNS, ReferenceTable
 
 SCALE = EnergyScale("toy")
 
 
 def _table(**energies):
-    rows = [(formula, energy, 1, True) for formula, energy in energies.items()]
-    return ReferenceTable(pd.DataFrame(rows, columns=["formula", "energy", "n_atoms", "relaxed"]), SCALE, "toy")
+    rows = [(formula, energy, 1, True, "known") for formula, energy in energies.items()]
+    return ReferenceTable(pd.DataFrame(rows, columns=list(COLUMNS)), SCALE, "toy")
 
 
 def _crystal(*species):
