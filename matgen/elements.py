@@ -85,10 +85,11 @@ def atomic_mass() -> np.ndarray:
 @cache
 def covalent_radius() -> np.ndarray:
     """(119,) Covalent radius in Å (Cordero et al., Dalton Trans. 2008, 2832), from ASE; NaN beyond curium."""
-    from ase.data import covalent_radii, missing
+    from ase.data import atomic_numbers, covalent_radii
 
-    table = np.where(covalent_radii == missing, np.nan, covalent_radii)[:N_NUMBERS]
+    table = np.array(covalent_radii[:N_NUMBERS], dtype=float)
     table[0] = np.nan
+    table[atomic_numbers["Cm"] + 1 :] = np.nan  # ASE fills them with 2 Å, which is also the radius of Pa
     table.flags.writeable = False
     return table
 
