@@ -141,7 +141,7 @@ def parse(text: str, fmt: str) -> Structure:
                 (atoms, *_) = read(io.StringIO(text), format="extxyz", index=":")
                 structure = from_atoms(atoms)
             elif fmt == "json":
-                structure = Structure.from_dict(json.loads(text))
+                structure = Structure.from_dict(_without_properties(json.loads(text)))
             else:
                 structure = Structure.from_str(text, fmt=fmt)  # type: ignore[arg-type]
     except RecursionError as error:
@@ -233,6 +233,12 @@ def zip_cifs(path: str | Path, names: Sequence[str], structures: Sequence[Struct
 def _cif_name(name: object) -> str:
     """Name of a file that stays in its folder whatever the id says: separators are percent-encoded."""
     return re.sub(r"[/\\\0]", lambda found: f"%{ord(found[0]):02X}", f"{name}.cif")
+
+
+def _without_properties(document: dict[str, Any]) -> dict[str, Any]:
+    # pymatgen decodes properties by importing whatever class they name.
+    sites = [{k: v for k, v in site.items() if k != "properties"} for site in document["sites"]]
+    return {**{k: v for k, v in document.items() if k != "properties"}, "sites": sites}
 
 
 def _lattice(cell: Any, pbc: Any) -> Lattice:

@@ -1,0 +1,1 @@
+"""Readers of the field's files, tables, archives, databases and web interfaces."""

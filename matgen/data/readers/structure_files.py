@@ -1,0 +1,130 @@
+"""Files of structures: CIF with one or many data blocks, POSCAR, extended XYZ with one or many frames."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, ClassVar
+
+from matgen.data.cif import split_blocks
+from matgen.data.readers.base import READERS, Reader, decode, plain_stem, plain_suffix, read_bytes
+from matgen.data.records import Record, split_of_file
+from matgen.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class StructureFile(Reader):
+    """A text file with structures; it can also be read from memory, as a member of an archive.
+
+    A record is named by the path of its file without the ending.
+    """
+
+    def read(self, source: str) -> Iterator[Record]:
+        """Records of a file."""
+        path = Path(source)
+        return self.records(read_bytes(path), path.name)
+
+    def records(self, raw: bytes, name: str) -> Iterator[Record]:
+        """Records in the bytes of a file whose path, as far as the user sees it, is ``name``."""
+        raise NotImplementedError
+
+
+@READERS.register("cif")
+class CifFile(StructureFile):
+    """CIF; each data block with a structure is one record, named by the file and, if there are several, the block."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".cif",)
+
+    @classmethod
+    def recognises(cls, head: bytes) -> bool:
+        """A data block and a cell near the beginning."""
+        return b"data_" in head and b"_cell_length" in head
+
+    def records(self, raw: bytes, name: str) -> Iterator[Record]:
+        """One record a data block."""
+        text, notes = _text(raw, name)
+        blocks = split_blocks(text)
+        stem, taken = _label(name), set[str]()
+        for number, (block, part) in enumerate(blocks, start=1):
+            label = stem if len(blocks) == 1 else f"{stem}/{block or number}"
+            label = label if label not in taken else f"{label}#{number}"
+            taken.add(label)
+            yield Record(number, name, "cif", part, id=label, split=_split(name), notes=notes)
+
+
+@READERS.register("poscar")
+class PoscarFile(StructureFile):
+    """POSCAR and CONTCAR of VASP, which must name their elements."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".vasp", ".poscar")
+
+    @classmethod
+    def accepts(cls, path: Path) -> bool:
+        """By ending, or by a name that begins with POSCAR or CONTCAR."""
+        by_name = path.name.upper().startswith(("POSCAR", "CONTCAR"))
+        return plain_suffix(path) in cls.suffixes or (by_name and plain_suffix(path) not in {".cif", ".json", ".xyz"})
+
+    def records(self, raw: bytes, name: str) -> Iterator[Record]:
+        """The one record."""
+        text, notes = _text(raw, name)
+        path = PurePosixPath(name)
+        folder_names_it = path.name.upper() in {"POSCAR", "CONTCAR"} and path.parent.name
+        label = path.parent.as_posix() if folder_names_it else _label(name)
+        yield Record(1, name, "poscar", text, id=label, split=_split(name), notes=notes)
+
+
+@READERS.register("extxyz")
+class ExtxyzFile(StructureFile):
+    """Extended XYZ; each frame is one record, with the values of its comment line."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".extxyz", ".xyz")
+
+    def records(self, raw: bytes, name: str) -> Iterator[Record]:
+        """One record a frame; what follows a frame that cannot be counted is one record with a problem."""
+        text, notes = _text(raw, name)
+        frames = list(_frames(text.rstrip().split("\n")))
+        for number, (body, problem) in enumerate(frames, start=1):
+            label = _label(name) if len(frames) == 1 else f"{_label(name)}/{number}"
+            yield Record(number, name, "extxyz", body, label, split=_split(name), problem=problem, notes=notes)
+
+
+def _frames(lines: list[str]) -> Iterator[tuple[str, str | None]]:
+    """Text of each frame, and why it cannot be read."""
+    at = 0
+    while at < len(lines):
+        if at and not lines[at].strip():
+            at += 1
+            continue
+        atoms = _count(lines[at])
+        frame = lines[at : at + 2 + atoms] if atoms else lines[at:]
+        problem = None
+        if not atoms:
+            problem = f"line {at + 1} should be a number of atoms: {lines[at][:40]!r}"
+        elif len(frame) < atoms + 2:
+            problem = f"the frame at line {at + 1} has fewer than its {atoms} atoms"
+        yield "\n".join(frame) + "\n", problem
+        at += len(frame)
+
+
+def _text(raw: bytes, name: str) -> tuple[str, tuple[str, ...]]:
+    try:
+        return decode(raw)
+    except DataError as error:
+        raise DataError(error.what, where=name, fix=error.fix) from error
+
+
+def _label(name: str) -> str:
+    path = PurePosixPath(name)
+    return (path.parent / plain_stem(Path(path.name))).as_posix()
+
+
+def _split(name: str) -> str | None:
+    """Split that the folder of a file is named after, as in ``train/NaCl.cif``, or the file itself."""
+    folders = [split_of_file(part) for part in Path(name).parent.parts]
+    return next((found for found in reversed(folders) if found), split_of_file(Path(name).name))
+
+
+def _count(line: str) -> int:
+    text = line.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
