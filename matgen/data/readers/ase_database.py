@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from matgen.data.columns import NAMES
 from matgen.data.readers.base import READERS, Reader, head
 from matgen.data.records import Record, split_name
-from matgen.data.structures import DB_PREFIX
+from matgen.data.structures import ASE_PREFIX
 from matgen.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _is_ase(path: Path) -> bool:
 
 
 def _record(row: AtomsRow, number: int, source: str) -> Record:
-    values: dict[str, Any] = {k.removeprefix(DB_PREFIX): v for k, v in row.key_value_pairs.items()}
+    values: dict[str, Any] = {k.removeprefix(ASE_PREFIX): v for k, v in row.key_value_pairs.items()}
     name = next((str(values.pop(key)) for key in NAMES["id"] if key in values), None)
     formula = next((str(values.pop(key)) for key in NAMES["formula"] if key in values), None)
     split = split_name(str(values.pop("split"))) if "split" in values else None
