@@ -59,11 +59,7 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """Return the part called ``name``, or raise a ConfigError that suggests the nearest names."""
-        if name not in self._parts:
-            self._load_module(name.replace("-", "_"))
-        if name not in self._parts:
-            self._load()
-        if name not in self._parts:
+        if name not in self:
             raise ConfigError(f"there is no {self.kind} called {name!r}.", fix=did_you_mean(name, self._parts))
         return self._parts[name]
 
@@ -73,7 +69,10 @@ class Registry(Generic[T]):
         return sorted(self._parts)
 
     def __contains__(self, name: object) -> bool:
-        self._load()
+        if name not in self._parts and isinstance(name, str):
+            self._load_module(name.replace("-", "_"))
+        if name not in self._parts:
+            self._load()
         return name in self._parts
 
     def __iter__(self) -> Iterator[tuple[str, T]]:
