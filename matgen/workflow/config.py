@@ -90,16 +90,9 @@ def load_workflow(
         ConfigError: Something in it cannot be honoured; the message names the place and the nearest valid name.
     """
     raw, where = _raw(source)
-    raw = override(raw, settings)
-    for plugin in raw.get("plugins") or []:
-        load_user_file(Path(str(plugin)).expanduser())
-    name = raw.get("workflow")
-    if name not in WORKFLOWS:
-        known = WORKFLOWS.names()
-        raise ConfigError(
-            f"{name!r} is no kind of workflow.", where=f"{where}: workflow", fix=did_you_mean(str(name), known)
-        )
-    kind = WORKFLOWS.get(str(name))
+    kind = _kind(override(raw, [s for s in settings if s.startswith(("workflow=", "plugins"))]), where)
+    touched = {setting.partition("=")[0].split(".")[0].strip() for setting in settings} - raw.keys()
+    raw = override({**kind.model_construct().model_dump(mode="json", include=touched), **raw}, settings)
     try:
         config = kind.model_validate(raw)
     except ValidationError as error:
@@ -117,6 +110,17 @@ def explain(error: ValidationError, kind: type[BaseModel], where: str) -> Config
         return ConfigError(what, where=f"{where}: {place}", fix=fix)
     lines = [" ".join(part for part in (f"{place}: {what}", fix) if part) for place, what, fix in found]
     return ConfigError("\n  ".join([f"{len(found)} things cannot be honoured:", *lines]), where=where)
+
+
+def _kind(raw: Mapping[str, Any], where: str) -> type[Workflow]:
+    """The kind of workflow that a file names, once its plugins are loaded."""
+    for plugin in raw.get("plugins") or []:
+        load_user_file(Path(str(plugin)).expanduser())
+    name = raw.get("workflow")
+    if name not in WORKFLOWS:
+        fix = did_you_mean(str(name), WORKFLOWS.names())
+        raise ConfigError(f"{name!r} is no kind of workflow.", where=f"{where}: workflow", fix=fix)
+    return WORKFLOWS.get(str(name))
 
 
 def _raw(source: Workflow | str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -150,7 +154,8 @@ def _finding(kind: type[BaseModel], details: Any) -> tuple[str, str, str | None]
             known = re.findall(r"'([^']*)'", details["ctx"]["expected"])
             return place, f"{value!r} is not known.", did_you_mean(str(value), known)
         case "value_error":
-            return place, f"{details['ctx']['error']}.", None
+            said = str(details["ctx"]["error"])
+            return place, said if said.endswith((".", "?")) else f"{said}.", None
     said = details["msg"].removeprefix("Input ")
     return place, f"the value {said}, found {_short(value)}.", None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from matgen.runtime import content_id
 from matgen.workflow.config import Workflow, load_workflow
 from matgen.workflow.ledger import refuse_network
 from matgen.workflow.ledger_executor import LedgerExecutor
-from matgen.workflow.run_folder import LEDGER, RunFolder
+from matgen.workflow.run_folder import LEDGER, UNFINISHED, RunFolder
 from matgen.workflow.stage import Stage, Workspace, count
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class _Runner:
     def _do(self, stage: Stage, fingerprint: str) -> dict[str, Any]:
         start = time.monotonic()
         with self.folder.part(stage) as part:
-            facts = stage.work(self._workspace(part, stage))
+            work = self._workspace(part, stage, fingerprint)
+            facts = stage.work(work)
             seconds = round(time.monotonic() - start, 2)
             record = {
                 "fingerprint": fingerprint,
@@ -120,13 +122,16 @@ class _Runner:
                 "facts": dict(facts),
             }
             log.info("stage %s took %.1f s; %s", stage.name, seconds, record["counts"] or record["facts"])
-            return self.folder.keep(part, stage, record)
+            record = self.folder.keep(part, stage, record)
+        shutil.rmtree(work.unfinished, ignore_errors=True)
+        return record
 
-    def _workspace(self, part: Path, stage: Stage) -> Workspace:
+    def _workspace(self, part: Path, stage: Stage, fingerprint: str) -> Workspace:
         path = self.folder.path
         scope = f"{stage.name}/{stage.version}"
         executor = LedgerExecutor(path / LEDGER, self.inner, scope, network=self.config.network_folder)
-        return Workspace(part, {s.name: path / s.folder for s in self.stages}, executor, path)
+        unfinished = path / UNFINISHED / f"{stage.name}-{fingerprint}"
+        return Workspace(part, {s.name: path / s.folder for s in self.stages}, executor, path, unfinished)
 
     def _finish(self, records: list[dict[str, Any]], kept: dict[str, Any]) -> Run:
         """Lay out the products at the run's root, unless that was done for the same results."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matgen.workflow.stage import Stage
 
 CONFIG, RECORD, ENVIRONMENT, LOG, LOCK = "config.yaml", "run.json", "environment.json", "run.log", ".lock"
-STAGE, LEDGER = "stage.json", "ledger"
+STAGE, LEDGER, UNFINISHED = "stage.json", "ledger", "unfinished"
 
 log = logging.getLogger(__name__)
 

@@ -27,12 +27,15 @@ class Workspace:
         done: Folder of each earlier stage, by name.
         executor: Where long loops run.
         run: Folder of the run.
+        unfinished: Folder that outlives a kill, for work that can go on by itself, such as a training; it may not
+            exist yet, and goes when the stage is done.
     """
 
     folder: Path
     done: Mapping[str, Path]
     executor: Executor
     run: Path
+    unfinished: Path
 
     def candidates(self, stage: str) -> Candidates:
         """The candidates that an earlier stage left."""
@@ -73,7 +76,7 @@ class Stage:
             before: Fingerprint of each earlier stage, by name.
         """
         inputs = {name: before[name] for name in self.after}
-        read = [[str(path), contents(path)] for path in self.files]
+        read = [contents(path) for path in self.files]
         return content_id(self.name, self.version, self.settings, inputs, read, length=16)
 
 

@@ -1,0 +1,200 @@
+"""What the stages of a discovery do: a verb each, from the folder of the stage before to one of its own."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from matgen.constraints.screening import screen
+from matgen.data.candidates import Candidates
+from matgen.generators.base import CARD
+from matgen.generators.base import WEIGHTS as MODEL_WEIGHTS
+from matgen.generators.sampling import sample
+from matgen.optimize.ranking import rank
+from matgen.runtime import content_id
+from matgen.stability.hull import hull
+from matgen.stability.relaxation import relax, single_point
+from matgen.surrogates.prediction import predict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matgen.workflow.kinds.discover import Discover
+    from matgen.workflow.stage import Facts, Workspace
+
+DATASET, MODEL = "dataset", "model"
+UNRELAXED = "_unrelaxed"
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The work of each stage under one configuration.
+
+    Args:
+        config: The configuration.
+    """
+
+    config: Discover
+
+    def data(self, work: Workspace) -> Facts:
+        """Read one's own data through the quality gate."""
+        from matgen.data.ingest import ingest
+
+        assert self.config.data is not None  # noqa: S101 (the stage exists only with this section)
+        dataset = ingest(self.config.data.source, out=work.folder / DATASET, executor=work.executor)
+        return {"data": f"{len(dataset)} rows, {len(dataset.quarantine)} quarantined"}
+
+    def train(self, work: Workspace) -> Facts:
+        """Train a generator on the data; a killed training goes on."""
+        from matgen.generators.training import train
+
+        plan = self.config.train
+        assert plan is not None  # noqa: S101 (the stage exists only with this section)
+        recipe = plan.model_dump(exclude={"name", "training"})
+        train(work.done["data"] / DATASET, work.unfinished, settings=plan.training.settings(), **recipe)
+        for name in (CARD, MODEL_WEIGHTS):
+            target = work.folder / plan.name / name
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(work.unfinished / name, target)
+        return {"trained": plan.generator}
+
+    def sample(self, work: Workspace) -> Facts:
+        """Draw candidates from every generator."""
+        drawn = [self._draw(i, work) for i in range(len(self.config.sample))]
+        _joined(drawn).write(work.folder)
+        return {"generators": ", ".join(dict.fromkeys(str(g) for d in drawn for g in d.table["generator"]))}
+
+    def screen(self, work: Workspace) -> Facts:
+        """Reject what chemistry or geometry forbids."""
+        before = work.candidates("sample")
+        screened = screen(before, self.config.screen.constraints, executor=work.executor)
+        # Validity and symmetry are judged again, and recorded, once the structures are relaxed.
+        _without(screened, ["valid", "space_group"]).write(work.folder)
+        return {}
+
+    def novelty(self, work: Workspace) -> Facts:
+        """Reject repeats and known structures before the dear stages."""
+        raise NotImplementedError
+
+    def promote(self, work: Workspace) -> Facts:
+        """Choose who is relaxed, by estimates from the structures as they are."""
+        before, plan = work.candidates("screen"), self.config.promote
+        estimated = hull(
+            single_point(before, self.config.relax.spec(), executor=work.executor),
+            self.config.hull.reference,
+            energies="energy_unrelaxed",
+        )
+        names = [o.property.removesuffix(UNRELAXED) for o in plan.objectives]
+        wanted = [name for name in names if name in self.config.predict.properties]
+        if wanted:
+            columns = {name: name + UNRELAXED for name in wanted}
+            estimated = predict(wanted, estimated, self.config.predict.models, columns=columns)
+        ranked = rank(estimated, plan.objectives)
+        late = [None if i < plan.n else f"place {i + 1} of {len(ranked)} for relaxation" for i in range(len(ranked))]
+        kept = {*before.table, *(o.property for o in plan.objectives), "energy_scale"}
+        chosen = _without(ranked, [name for name in ranked.table if name not in kept]).reject("promote", late)
+        _labelled(chosen, before, "promote").write(work.folder)
+        return {}
+
+    def relax(self, work: Workspace) -> Facts:
+        """Relax, and screen what came out."""
+        before, plan = work.candidates("promote"), self.config.relax
+        relaxed = relax(
+            before,
+            plan.spec(),
+            fmax=plan.fmax,
+            max_steps=plan.max_steps,
+            symmetry=plan.symmetry,
+            seconds=plan.seconds,
+            executor=work.executor,
+        )
+        screened = screen(relaxed, self.config.screen.constraints, executor=work.executor)
+        after = _labelled(screened, before, "relax")
+        after.write(work.folder)
+        scales = after.table["energy_scale"].unique()
+        return {"potential": str(scales[0])} if len(scales) else {}
+
+    def hull(self, work: Workspace) -> Facts:
+        """Measure energies from the reference hull."""
+        judged = hull(work.candidates("relax"), self.config.hull.reference)
+        judged.write(work.folder)
+        return {"hull_reference": Path(self.config.hull.reference).name}
+
+    def predict(self, work: Workspace) -> Facts:
+        """Predict properties with their uncertainty."""
+        candidates, plan = work.candidates("hull"), self.config.predict
+        columns = {name: f"{name}_surrogate" for name in plan.properties if name in candidates.table}
+        predict(plan.properties, candidates, plan.models, columns=columns).write(work.folder)
+        return {}
+
+    def rank(self, work: Workspace) -> Facts:
+        """Order the candidates, with reasons."""
+        plan = self.config.rank
+        rank(work.candidates("predict"), plan.objectives, floor=plan.floor).write(work.folder)
+        return {}
+
+    def _draw(self, place: int, work: Workspace) -> Candidates:
+        plan = self.config.sample[place]
+        model, config = plan.model, dict(plan.config)
+        if self.config.train is not None and model == self.config.train.name:
+            model = str(work.done["train"] / model)
+        if model == "retrieval" and "data" in work.done:
+            config.setdefault("library", str(work.done["data"] / DATASET))
+        return sample(
+            model,
+            seed=self._seed(place),
+            constraints=plan.constraints,
+            config=config,
+            options=plan.options,
+            executor=work.executor,
+            **plan.asked(),
+        )
+
+    def _seed(self, place: int) -> int:
+        """Seed of an entry under ``sample``: entries of the same model differ, and do not depend on the others."""
+        entries = self.config.sample
+        earlier = sum(e.model == entries[place].model for e in entries[:place])
+        return self.config.seed if not earlier else int(content_id(self.config.seed, earlier, length=15), 16)
+
+
+def finish(folder: Path, done: Mapping[str, Path], top: int) -> list[str]:
+    """Lay out a discovery's products: tables, structures and the report.
+
+    Args:
+        folder: The run's folder.
+        done: Folder of each stage.
+        top: Candidates with a card in the report.
+
+    Returns:
+        Names of the products.
+    """
+    from matgen.data.candidates import ACCEPTED, REJECTED
+    from matgen.report.exports import CIFS, export
+    from matgen.report.page import FILE, report
+
+    candidates = Candidates.read(done["rank"])
+    shutil.rmtree(folder / CIFS, ignore_errors=True)
+    candidates.write(folder)
+    exported = export(candidates, folder)
+    report(folder, top=top)
+    return [ACCEPTED, REJECTED, *exported, FILE]
+
+
+def _joined(parts: Sequence[Candidates]) -> Candidates:
+    table = pd.concat([part.table for part in parts], ignore_index=True)
+    return Candidates(table, [structure for part in parts for structure in part.structures])
+
+
+def _without(candidates: Candidates, columns: Sequence[str]) -> Candidates:
+    present = [name for name in columns if name in candidates.table]
+    return replace(candidates, table=candidates.table.drop(columns=present))
+
+
+def _labelled(after: Candidates, before: Candidates, stage: str) -> Candidates:
+    """Candidates whose newly rejected rows bear the name of the stage, whichever of its steps rejected them."""
+    new = ~after.rejected["id"].isin(before.rejected["id"])
+    return replace(after, rejected=after.rejected.assign(stage=after.rejected["stage"].mask(new, stage)))
