@@ -23,8 +23,9 @@ class Objective(BaseModel):
     * maximise: 0 up to l, ((y - l) / (h - l))^s between, 1 from h on;
     * target: 1 from l to h, falling as (1 - d / t)^s with the distance d from that window, 0 from t on.
 
-    An uncertain value counts as the worst one within ``caution`` standard deviations, and one predicted outside the
-    model's domain has its desirability multiplied by ``unfamiliar``.
+    An uncertain value counts as the worst one within ``caution`` standard deviations. A value predicted outside the
+    model's domain, or measured from a hull of too few known compounds, has its desirability multiplied by
+    ``unfamiliar``.
 
     Args:
         property: Column that holds the value; its standard deviation is looked for in ``<property>_std``.
@@ -35,7 +36,7 @@ class Objective(BaseModel):
         weight: Weight in the geometric mean.
         shape: Exponent s: above 1 only values near the goal count, below 1 almost all do.
         caution: Standard deviations by which an uncertain value is taken for worse.
-        unfamiliar: Factor on the desirability outside the model's domain.
+        unfamiliar: Factor on the desirability where the model or the hull had too little to go by.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -131,13 +131,14 @@ def _uncertain(table: pd.DataFrame, objective: Objective) -> tuple[np.ndarray, n
 
 
 def _trust(table: pd.DataFrame, objective: Objective) -> np.ndarray:
-    """(n,) 1 where the value was predicted within the model's domain or not predicted at all."""
+    """(n,) 1, or ``unfamiliar`` where a model or a hull had too little to go by."""
     name = objective.property
-    column = f"{name}_in_domain" if f"{name}_in_domain" in table else "in_domain"
-    if column not in table or f"{name}_std" not in table:
-        return np.ones(len(table))
-    familiar = table[column].to_numpy(dtype=float, na_value=np.nan)
-    return np.where(familiar == 0, objective.unfamiliar, 1.0)
+    doubtful = np.zeros(len(table), dtype=bool)
+    if name.startswith("e_above_hull") and (column := name.replace("e_above_hull", "thin_system")) in table:
+        doubtful = table[column].to_numpy(dtype=bool)
+    elif f"{name}_std" in table and "in_domain" in table:
+        doubtful = ~table["in_domain"].to_numpy(dtype=bool)
+    return np.where(doubtful, objective.unfamiliar, 1.0)
 
 
 def _order(columns: Mapping[str, np.ndarray], losses: np.ndarray, ids: pd.Series) -> np.ndarray:

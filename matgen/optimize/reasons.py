@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matgen.data.candidates import Candidates
 
 MOST_ATOMS = 20
+_ON_HULL = 0.0005
+"""eV/atom; less than the digits shown."""
 
 
 def reasons(candidates: Candidates) -> list[str]:
@@ -59,11 +61,12 @@ def _sentence(row: Mapping[Any, Any], structure: Structure) -> str:
 def _stability(row: Mapping[Any, Any]) -> str:
     if (energy := _number(row, "e_above_hull")) is None:
         return "no energy above the hull"
-    scale = row.get("energy_scale")
-    hull = f"reference hull ({scale})" if isinstance(scale, str) else "reference hull"
-    if energy <= 0:
-        return f"{abs(energy):.3f} eV/atom below the {hull}"
-    return f"{energy:.3f} eV/atom above the {hull}"
+    name = row.get("hull_reference")
+    hull = "the reference hull" if _missing(name) else f"the {name} reference hull"
+    few = ", which knows few compounds of these elements" if row.get("thin_system") else ""
+    if abs(energy) < _ON_HULL:
+        return f"on {hull}{few}"
+    return f"{abs(energy):.3f} eV/atom {'above' if energy > 0 else 'below'} {hull}{few}"
 
 
 def _predictions(row: Mapping[Any, Any]) -> list[str]:
@@ -75,7 +78,7 @@ def _predictions(row: Mapping[Any, Any]) -> list[str]:
             continue
         prop = PROPERTIES.get(name)
         label, unit = (prop.label.lower(), f" {prop.unit}") if prop else (name, "")
-        domain = row.get(f"{name}_in_domain", row.get("in_domain"))
+        domain = row.get("in_domain")
         where = "" if _missing(domain) else ", in domain" if domain else ", outside the model's domain"
         found.append(f"{label} {mean:.2f} ± {std:.2f}{unit} (surrogate{where})")
     return found

@@ -60,6 +60,13 @@ def test_ranking_does_not_depend_on_the_order_of_rows(table, perovskite):
     pd.testing.assert_frame_equal(result, shuffled)
 
 
+def test_a_hull_of_too_few_compounds_is_trusted_less(perovskite):
+    table = pd.DataFrame({"id": ["a", "b"], "e_above_hull": [-1.8, 0.02], "thin_system": [True, False]})
+    result = ranked(table, perovskite, [HULL]).table
+    assert list(result["id"]) == ["b", "a"]
+    assert list(result["desirability"]) == pytest.approx([0.8, 0.5])
+
+
 def test_equal_candidates_are_ordered_by_id(perovskite):
     table = pd.DataFrame({"id": ["z", "m", "a"], "e_above_hull": [0.01] * 3})
     assert list(ranked(table, perovskite, [HULL]).table["id"]) == ["a", "m", "z"]
@@ -97,16 +104,18 @@ def test_the_geometric_mean_lies_between_its_parts(parts):
 
 def test_reasons_say_what_is_known_and_from_where(table, perovskite):
     table = table.assign(
-        energy_scale="CHGNet 0.3.0",
+        hull_reference="chgnet-0.3.0",
+        thin_system=[False, True, False, False, False],
         novel=[True, True, True, False, True],
         nearest_known=["SrTiO3 (mp-1)", None, "x", "y", "z"],
         relax_status=["ok", "unconverged", "ok", "ok", "ok"],
     )
     result = ranked(table, perovskite).table.set_index("id")["reasons"]
     assert result["a"] == (
-        "0.050 eV/atom above the reference hull (CHGNet 0.3.0); band gap 1.50 ± 0.10 eV (surrogate, in domain); "
+        "0.050 eV/atom above the chgnet-0.3.0 reference hull; band gap 1.50 ± 0.10 eV (surrogate, in domain); "
         "new structure, nearest known SrTiO3 (mp-1); charge neutral as Sr2+ Ti4+ O2-."
     )
+    assert "On the chgnet-0.3.0 reference hull, which knows few compounds of these elements" in result["b"]
     assert "relaxation unconverged" in result["b"]
     assert "outside the model's domain" in result["d"]
     assert "known structure, nearest known y" in result["d"]
