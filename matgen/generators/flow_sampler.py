@@ -68,14 +68,15 @@ class Integration:
         annealing: s in f ← f + (1 + s t) v dt, which sharpens coordinates at late times ("anti-annealing",
             Bose et al., arXiv:2310.02391; for crystals FlowMM).
         churn: Noise added to the coordinates in each step, as a multiple of (1 - t) dt^(1/2).
-        temperature: Of the element probabilities; below 1 favours common chemistry.
+        temperature: Of the element probabilities; below 1 favours common chemistry. At 0.7 samples have as many
+            different elements as the training data.
         guidance: Strength of classifier-free guidance towards targets (Ho & Salimans, arXiv:2207.12598).
     """
 
     steps: int = 50
     annealing: float = 4.0
     churn: float = 0.0
-    temperature: float = 1.0
+    temperature: float = 0.7
     guidance: float = 2.0
 
 
