@@ -52,7 +52,7 @@ def parse_formula(text: str) -> Material | None:
     match = _FORMULA.fullmatch(text)
     if match is None:
         return None
-    amounts = _amounts(text)
+    amounts = amounts_of(text)
     if amounts is None or len(amounts) < 2:
         return None
     if text.isalpha() and text.isupper() and text not in _table()["capitals"]:
@@ -90,7 +90,7 @@ def systems(text: str) -> list[str]:
 
 
 def _named(text: str, formula: str) -> Material | None:
-    amounts = _amounts(formula)
+    amounts = amounts_of(formula)
     return Material(text, _reduced(amounts), "-".join(sorted(amounts))) if amounts else None
 
 
@@ -144,7 +144,7 @@ def _formula_of_name(name: str) -> str | None:
     return f"{symbol}{n if n > 1 else ''}({group}){m}" if m > 1 else f"{symbol}{n if n > 1 else ''}{group}"
 
 
-def _amounts(formula: str) -> dict[str, float | None] | None:
+def amounts_of(formula: str) -> dict[str, float | None] | None:
     """Amount by element; None stands for a variable amount. None for unbalanced brackets."""
     stack: list[dict[str, float | None]] = [{}]
     for match in _PIECE.finditer(formula):

@@ -1,5 +1,7 @@
 """Notation, sentences, materials and quantities in text."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,12 +40,14 @@ def test_sentences_keep_abbreviations_and_units_whole():
 def test_sentences_are_ordered_disjoint_and_cover_every_visible_character(text):
     spans = sentences(text)
     assert all(a < b for a, b in spans)
-    assert all(first[1] <= second[0] for first, second in zip(spans, spans[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(spans))
     inside = {i for a, b in spans for i in range(a, b)}
     assert {i for i, c in enumerate(text) if not c.isspace()} <= inside
 
 
-@pytest.mark.parametrize("name", ["SrTiO3", "strontium titanate", "STO", r"SrTiO$_3$", "Sr2Ti2O6", "strontium titanates"])
+@pytest.mark.parametrize(
+    "name", ["SrTiO3", "strontium titanate", "STO", r"SrTiO$_3$", "Sr2Ti2O6", "strontium titanates"]
+)
 def test_one_material_has_one_formula(name):
     (material,) = find_materials(f"films of {name} on silicon")
     assert (material.formula, material.system) == ("O3SrTi", "O-Sr-Ti")

@@ -1,0 +1,237 @@
+"""Synthesis by analogy: precursors, temperatures and times from recipes of similar targets.
+
+For a target with source elements e (all but those that come with the air or leave with it), the probability that a
+compound c supplies e is a kernel-weighted frequency over known recipes,
+
+    p(c | e, target) = sum_r w_r [c supplies e in r] / sum_r w_r [e in r],   w_r = exp(SHARPNESS (cos(x, x_r) - 1)),
+
+with composition vectors x. A precursor set is scored by the product over elements, times the weighted frequency of
+its pairs occurring together. The idea that similar targets share precursors: He et al., Sci. Adv. 9, eadg8180 (2023).
+
+Shapes: R recipes, Z elements.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import log
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matgen.assistant.materials import ELEMENTS, amounts_of
+from matgen.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+AIR = frozenset({"O", "H", "C", "N"})
+"""Elements that a recipe need not supply: they come with the atmosphere, or leave as gas."""
+SHARPNESS = 12.0
+CHOICES, COMBINATIONS = 6, 1500
+"""Compounds considered for each element, and sets in all: targets of many elements get fewer compounds each."""
+PAIR_WEIGHT = 0.5
+_ORDER = {symbol: i for i, symbol in enumerate(sorted(ELEMENTS))}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A reported synthesis.
+
+    Args:
+        id: Identifier in its collection.
+        doi: The paper.
+        target: Formula of the product.
+        precursors: Formulas of the starting materials, sorted.
+        heating: Temperatures in °C and times in h of the heating steps.
+    """
+
+    id: str
+    doi: str
+    target: str
+    precursors: tuple[str, ...]
+    heating: tuple[tuple[float | None, float | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A precursor set with the recipes that speak for it.
+
+    Args:
+        precursors: Formulas, sorted.
+        score: Log of the kernel-weighted probability.
+        analogues: Recipes of the most similar targets that share most precursors, best first.
+    """
+
+    precursors: tuple[str, ...]
+    score: float
+    analogues: tuple[Recipe, ...]
+
+
+class Recipes:
+    """A searchable collection of recipes.
+
+    Args:
+        recipes: Those with a target that is no formula are left out.
+    """
+
+    def __init__(self, recipes: Iterable[Recipe]) -> None:
+        parsed = [(r, composition(r.target)) for r in recipes]
+        self.recipes = [r for r, c in parsed if c]
+        self.compositions = [c for _, c in parsed if c]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Recipes:
+        """Read JSON lines with ``target``, ``targets``, ``precursors``, ``operations`` and ``doi``."""
+        path = Path(path)
+        try:
+            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+                return cls(from_record(json.loads(line)) for line in file)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"no readable recipes ({error}).", where=str(path)) from error
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """(R, Z) unit composition vectors."""
+        return np.stack([_vector(c) for c in self.compositions])
+
+    @cached_property
+    def _suppliers(self) -> dict[str, tuple[np.ndarray, np.ndarray, list[str]]]:
+        """For each element: rows of recipes whose target has it, codes of the compounds that supply it, their names."""
+        table: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for row, (recipe, known) in enumerate(zip(self.recipes, self.compositions, strict=True)):
+            for compound in recipe.precursors:
+                for element in sources(known) & set(composition(compound) or {}):
+                    table[element].append((row, compound))
+        coded = {}
+        for element, pairs in table.items():
+            names, codes = np.unique([compound for _, compound in pairs], return_inverse=True)
+            coded[element] = (np.array([row for row, _ in pairs]), codes, list(map(str, names)))
+        return coded
+
+    def weights(self, target: str) -> np.ndarray:
+        """(R,) kernel weights of the recipes for a target."""
+        known = composition(target)
+        if not known:
+            raise DataError(f"{target!r} is no formula.", where="target", fix="Write it like BaTiO3.")
+        return np.exp(SHARPNESS * (self.vectors @ _vector(known) - 1.0))
+
+    def similar(self, target: str, k: int = 5) -> list[Recipe]:
+        """Recipes of the most similar targets, best first."""
+        return [self.recipes[i] for i in np.argsort(-self.weights(target), kind="stable")[:k]]
+
+    def suggest(self, target: str, k: int = 5) -> list[Suggestion]:
+        """The ``k`` most probable precursor sets; empty where an element has no known supplier."""
+        weights = self.weights(target)
+        needed = sorted(sources(composition(target) or {}))
+        most = min(CHOICES, max(2, int(COMBINATIONS ** (1.0 / max(1, len(needed))))))
+        choices = [self._choices(element, weights)[:most] for element in needed]
+        if not needed or not all(choices):
+            return []
+        pairs = self._pairs(weights, {c for options in choices for c, _ in options})
+        scored: dict[tuple[str, ...], float] = {}
+        for combination in product(*choices):
+            chosen = tuple(sorted({compound for compound, _ in combination}))
+            score = sum(log(p) for _, p in combination) + PAIR_WEIGHT * _togetherness(chosen, pairs)
+            scored[chosen] = max(score, scored.get(chosen, -np.inf))
+        best = sorted(scored, key=lambda s: (-scored[s], s))[:k]
+        return [Suggestion(s, scored[s], tuple(self._analogues(s, weights))) for s in best]
+
+    def _choices(self, element: str, weights: np.ndarray) -> list[tuple[str, float]]:
+        if element not in self._suppliers:
+            return []
+        rows, codes, names = self._suppliers[element]
+        totals = np.bincount(codes, weights=weights[rows])
+        best = [i for i in np.argsort(-totals, kind="stable")[:CHOICES] if totals[i] > 0]
+        return [(names[i], float(totals[i] / totals.sum())) for i in best]
+
+    def _pairs(self, weights: np.ndarray, compounds: set[str]) -> dict[tuple[str, str], float]:
+        """Weighted frequency of two compounds in one recipe, given the rarer of the two."""
+        single: Counter[str] = Counter()
+        both: Counter[tuple[str, str]] = Counter()
+        for row in np.argsort(-weights)[:1000]:
+            used = [c for c in self.recipes[row].precursors if c in compounds]
+            for i, a in enumerate(used):
+                single[a] += weights[row]
+                for b in used[i + 1 :]:
+                    both[a, b] += weights[row]
+        return {(a, b): value / min(single[a], single[b]) for (a, b), value in both.items()}
+
+    def _analogues(self, precursors: Sequence[str], weights: np.ndarray, k: int = 3) -> list[Recipe]:
+        wanted = set(precursors)
+        rows = np.argsort(-weights, kind="stable")[:200]
+        order = sorted(rows, key=lambda i: (-len(wanted & set(self.recipes[i].precursors)), -weights[i]))
+        return [self.recipes[i] for i in order[:k]]
+
+
+def conditions(recipes: Sequence[Recipe]) -> tuple[float | None, float | None]:
+    """Median of the highest heating temperature (°C) and of its time (h) over recipes; None where not reported."""
+    hottest = [max((h for h in r.heating if h[0] is not None), default=None, key=_temperature) for r in recipes]
+    temperatures = [h[0] for h in hottest if h is not None and h[0] is not None]
+    times = [h[1] for h in hottest if h is not None and h[1] is not None]
+    return (median(temperatures) if temperatures else None, median(times) if times else None)
+
+
+def from_record(row: dict[str, Any]) -> Recipe:
+    """A recipe from one JSON object of the text-mined collection."""
+    targets = [row.get("target", ""), *row.get("targets", [])]
+    target = next((t for t in targets if composition(t)), str(targets[0]))
+    precursors = tuple(sorted({plain_formula(p) for p in row["precursors"]}))
+    heating = tuple(_heating(op) for op in row.get("operations", ()) if op.get("type") == "HeatingOperation")
+    return Recipe(str(row["id"]), str(row.get("doi", "")), str(target), precursors, heating)
+
+
+def composition(formula: str) -> dict[str, float] | None:
+    """Amounts by element, or None for text that is no formula with fixed amounts."""
+    amounts = amounts_of(plain_formula(formula))
+    if not amounts or any(a is None or a <= 0 for a in amounts.values()):
+        return None
+    return {symbol: float(a) for symbol, a in amounts.items() if a is not None}
+
+
+def sources(known: dict[str, float]) -> set[str]:
+    """Elements of a target that its precursors must bring."""
+    return set(known) - AIR or set(known)
+
+
+def plain_formula(formula: str) -> str:
+    """A formula without water of crystallisation."""
+    return formula.replace(" ", "").split("·")[0].split("*")[0].split("⋅")[0]
+
+
+def _vector(known: dict[str, float]) -> np.ndarray:
+    vector = np.zeros(len(_ORDER), dtype=np.float32)
+    for symbol, amount in known.items():
+        # Oxygen is in almost every target and says little about which precursors were used.
+        vector[_ORDER[symbol]] = amount * (0.3 if symbol in AIR else 1.0)
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
+def _togetherness(chosen: Sequence[str], pairs: dict[tuple[str, str], float]) -> float:
+    found = [
+        log(max(pairs.get((a, b), pairs.get((b, a), 0.0)), 0.01)) for i, a in enumerate(chosen) for b in chosen[i + 1 :]
+    ]
+    return sum(found) / len(found) if found else 0.0
+
+
+def _heating(operation: dict[str, Any]) -> tuple[float | None, float | None]:
+    def highest(name: str, scale: dict[str, float], shift: dict[str, float]) -> float | None:
+        found = [
+            value * scale.get(entry.get("units", ""), 1.0) + shift.get(entry.get("units", ""), 0.0)
+            for entry in operation.get(name) or ()
+            for value in entry.get("values") or ()
+        ]
+        return max(found) if found else None
+
+    return highest("temperature", {}, {"K": -273.15}), highest("time", {"min": 1 / 60, "d": 24.0, "s": 1 / 3600}, {})
+
+
+def _temperature(heating: tuple[float | None, float | None]) -> float:
+    return heating[0] if heating[0] is not None else -273.15

@@ -1,0 +1,61 @@
+"""Precursors and conditions by analogy."""
+
+import pytest
+
+from matgen.assistant.recipes import Recipe, Recipes, composition, conditions, from_record, plain_formula, sources
+from matgen.errors import DataError
+
+
+@pytest.fixture
+def recipes():
+    known = [
+        ("BaTiO3", ("BaCO3", "TiO2")),
+        ("BaZrO3", ("BaCO3", "ZrO2")),
+        ("SrTiO3", ("SrCO3", "TiO2")),
+        ("SrZrO3", ("SrCO3", "ZrO2")),
+        ("Li2S", ("Li", "S")),
+        ("BaS", ("BaS",)),
+    ]
+    heated = ((1200.0, 12.0),)
+    return Recipes([Recipe(f"r{i}", "10.1/x", target, used, heated) for i, (target, used) in enumerate(known)])
+
+
+def test_an_unseen_target_gets_the_precursors_of_its_relatives(recipes):
+    best = recipes.suggest("Ba0.5Sr0.5TiO3")[0]
+    assert best.precursors == ("BaCO3", "SrCO3", "TiO2")
+    assert best.analogues[0].target in {"BaTiO3", "SrTiO3"}
+
+
+def test_an_element_without_supplier_gives_nothing(recipes):
+    assert recipes.suggest("UO2") == []
+
+
+def test_a_word_is_refused(recipes):
+    with pytest.raises(DataError, match="no formula"):
+        recipes.suggest("stuff?")
+
+
+def test_conditions_take_the_hottest_step_of_each_recipe():
+    a = Recipe("a", "", "BaTiO3", (), ((600.0, 2.0), (1100.0, 6.0)))
+    b = Recipe("b", "", "BaTiO3", (), ((1300.0, 10.0),))
+    assert conditions([a, b]) == (1200.0, 8.0)
+    assert conditions([Recipe("c", "", "BaTiO3", ())]) == (None, None)
+
+
+def test_units_of_a_record():
+    heating = {
+        "type": "HeatingOperation",
+        "temperature": [{"values": [1273.15], "units": "K"}],
+        "time": [{"values": [90], "units": "min"}],
+    }
+    row = {"id": "x", "target": "LaxO", "targets": ["La2O3"], "precursors": ["La(NO3)3·6H2O"], "operations": [heating]}
+    recipe = from_record(row)
+    assert (recipe.target, recipe.precursors) == ("La2O3", ("La(NO3)3",))
+    assert recipe.heating[0] == pytest.approx((1000.0, 1.5))
+
+
+def test_compositions():
+    assert composition("Ba0.5Sr0.5TiO3") == {"Ba": 0.5, "Sr": 0.5, "Ti": 1.0, "O": 3.0}
+    assert composition("La1-xSrxO3") is None
+    assert sources({"Ba": 1, "O": 1}) == {"Ba"}
+    assert plain_formula("Fe(NO3)3·9H2O") == "Fe(NO3)3"
