@@ -91,8 +91,10 @@ def load_workflow(
     """
     raw, where = _raw(source)
     kind = _kind(override(raw, [s for s in settings if s.startswith(("workflow=", "plugins"))]), where)
-    touched = {setting.partition("=")[0].split(".")[0].strip() for setting in settings} - raw.keys()
-    raw = override({**kind.model_construct().model_dump(mode="json", include=touched), **raw}, settings)
+    # An override may reach into a default, such as an entry of a list, that the file does not spell out.
+    touched = {setting.partition("=")[0].split(".")[0].strip() for setting in settings}
+    defaults = kind.model_construct().model_dump(mode="json", include=touched)
+    raw = override(_over(defaults, raw), settings)
     try:
         config = kind.model_validate(raw)
     except ValidationError as error:
@@ -121,6 +123,13 @@ def _kind(raw: Mapping[str, Any], where: str) -> type[Workflow]:
         fix = did_you_mean(str(name), WORKFLOWS.names())
         raise ConfigError(f"{name!r} is no kind of workflow.", where=f"{where}: workflow", fix=fix)
     return WORKFLOWS.get(str(name))
+
+
+def _over(defaults: Any, given: Any) -> Any:
+    """Nested mappings of defaults with what is given laid over them."""
+    if not isinstance(defaults, dict) or not isinstance(given, dict):
+        return given
+    return {**defaults, **{key: _over(defaults.get(key), value) for key, value in given.items()}}
 
 
 def _raw(source: Workflow | str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:

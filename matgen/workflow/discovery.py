@@ -11,8 +11,10 @@ import pandas as pd
 
 from matgen.constraints.screening import screen
 from matgen.data.candidates import Candidates
-from matgen.generators.base import CARD
-from matgen.generators.base import WEIGHTS as MODEL_WEIGHTS
+from matgen.data.dataset import CARD, Dataset
+from matgen.data.ingest import ingest
+from matgen.generators.base import CARD as MODEL_CARD
+from matgen.generators.base import WEIGHTS
 from matgen.generators.sampling import sample
 from matgen.optimize.ranking import rank
 from matgen.runtime import content_id
@@ -41,12 +43,15 @@ class Discovery:
     config: Discover
 
     def data(self, work: Workspace) -> Facts:
-        """Read one's own data through the quality gate."""
-        from matgen.data.ingest import ingest
-
-        assert self.config.data is not None  # noqa: S101 (the stage exists only with this section)
-        dataset = ingest(self.config.data.source, out=work.folder / DATASET, executor=work.executor)
-        return {"data": f"{len(dataset)} rows, {len(dataset.quarantine)} quarantined"}
+        """Read one's own data through the quality gate, or take over a data set that went through it before."""
+        plan, out = self.config.data, work.folder / DATASET
+        assert plan is not None  # noqa: S101 (the stage exists only with this section)
+        if (Path(plan.source) / CARD).is_file():
+            shutil.copytree(plan.source, out)
+            dataset = Dataset.open(out)
+        else:
+            dataset = ingest(plan.source, out, plan.options, executor=work.executor)
+        return {"data": f"{len(dataset)} rows kept, {len(dataset.quarantine)} quarantined"}
 
     def train(self, work: Workspace) -> Facts:
         """Train a generator on the data; a killed training goes on."""
@@ -56,7 +61,7 @@ class Discovery:
         assert plan is not None  # noqa: S101 (the stage exists only with this section)
         recipe = plan.model_dump(exclude={"name", "training"})
         train(work.done["data"] / DATASET, work.unfinished, settings=plan.training.settings(), **recipe)
-        for name in (CARD, MODEL_WEIGHTS):
+        for name in (MODEL_CARD, WEIGHTS):
             target = work.folder / plan.name / name
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(work.unfinished / name, target)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field
 
 from matgen.constraints.specification import DEFAULT_SPECS, build_constraints, specify
+from matgen.data.ingest import IngestOptions
 from matgen.errors import ConfigError
 from matgen.generators.base import CARD
 from matgen.optimize.objective import Objective
@@ -51,9 +52,11 @@ class DataSection(Section):
 
     Args:
         source: Anything that ``matgen data ingest`` reads, or a data set that it wrote.
+        options: What the quality gate is asked to do.
     """
 
     source: Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
+    options: IngestOptions = IngestOptions()
 
 
 class TrainSection(GeneratorRecipe):

@@ -70,6 +70,8 @@ class Discover(Workflow):
         from matgen.stability.potential import load_potential
         from matgen.stability.references import load_reference
 
+        if self.data is not None and not Path(self.data.source).exists() and ":" not in self.data.source:
+            raise ConfigError("no such file or folder.", where="data.source", fix="Check the path.")
         if self.train is not None and self.data is None:
             raise ConfigError("there are no data to train on.", where="train", fix="Name them under data.source.")
         for place, entry in enumerate(self.sample):
