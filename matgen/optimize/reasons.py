@@ -86,10 +86,10 @@ def _predictions(row: Mapping[Any, Any]) -> list[str]:
 
 def _novelty(row: Mapping[Any, Any]) -> str:
     novel, nearest = row.get("novel"), row.get("nearest_known")
-    known = "" if _missing(nearest) else f", nearest known {nearest}"
     if _missing(novel):
         return ""
-    return f"new structure{known}" if novel else f"known structure{known}"
+    what = "new structure" if novel else "known structure"
+    return what if _missing(nearest) or not nearest else f"{what}, {nearest}"
 
 
 def _relaxation(row: Mapping[Any, Any]) -> str:

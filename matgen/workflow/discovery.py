@@ -13,6 +13,8 @@ from matgen.constraints.screening import screen
 from matgen.data.candidates import Candidates
 from matgen.data.dataset import CARD, Dataset
 from matgen.data.ingest import ingest
+from matgen.evaluate.known import known_in, shipped
+from matgen.evaluate.novelty import novelty
 from matgen.generators.base import CARD as MODEL_CARD
 from matgen.generators.base import WEIGHTS
 from matgen.generators.sampling import sample
@@ -25,6 +27,7 @@ from matgen.surrogates.prediction import predict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from matgen.evaluate.known import Known
     from matgen.workflow.kinds.discover import Discover
     from matgen.workflow.stage import Facts, Workspace
 
@@ -83,11 +86,16 @@ class Discovery:
 
     def novelty(self, work: Workspace) -> Facts:
         """Reject repeats and known structures before the dear stages."""
-        raise NotImplementedError
+        before = work.candidates("screen")
+        judged = novelty(before, self._known(work), reject_known=self.config.novelty.reject_known)
+        # Judged again, and recorded, once the structures are relaxed.
+        after = _without(judged, ["unique", "novel", "nearest_known"])
+        _labelled(after, before, "novelty").write(work.folder)
+        return {}
 
     def promote(self, work: Workspace) -> Facts:
         """Choose who is relaxed, by estimates from the structures as they are."""
-        before, plan = work.candidates("screen"), self.config.promote
+        before, plan = work.candidates("novelty"), self.config.promote
         estimated = hull(
             single_point(before, self.config.relax.spec(), executor=work.executor),
             self.config.hull.reference,
@@ -129,9 +137,16 @@ class Discovery:
         judged.write(work.folder)
         return {"hull_reference": Path(self.config.hull.reference).name}
 
+    def distinct(self, work: Workspace) -> Facts:
+        """Reject what relaxed into a structure that is known, or into the same one as a candidate of lower energy."""
+        before, known = work.candidates("hull").order_by("e_above_hull"), self._known(work)
+        judged = novelty(before, known, reject_known=self.config.novelty.reject_known)
+        _labelled(judged, before, "distinct").write(work.folder)
+        return {"novelty_reference": " and ".join(one.name for one in known)}
+
     def predict(self, work: Workspace) -> Facts:
         """Predict properties with their uncertainty."""
-        candidates, plan = work.candidates("hull"), self.config.predict
+        candidates, plan = work.candidates("distinct"), self.config.predict
         columns = {name: f"{name}_surrogate" for name in plan.properties if name in candidates.table}
         predict(plan.properties, candidates, plan.models, columns=columns).write(work.folder)
         return {}
@@ -141,6 +156,11 @@ class Discovery:
         plan = self.config.rank
         rank(work.candidates("predict"), plan.objectives, floor=plan.floor).write(work.folder)
         return {}
+
+    def _known(self, work: Workspace) -> list[Known]:
+        plan = self.config.novelty
+        own = [*plan.reference, *([str(work.done["data"] / DATASET)] if "data" in work.done else [])]
+        return [*([shipped()] if plan.shipped else []), *map(known_in, own)]
 
     def _draw(self, place: int, work: Workspace) -> Candidates:
         plan = self.config.sample[place]

@@ -111,6 +111,20 @@ class ScreenSection(Section):
     constraints: Constraints = Field(default=[specify(c) for c in build_constraints(DEFAULT_SPECS)])
 
 
+class NoveltySection(Section):
+    """What counts as known; one's own data always join.
+
+    Args:
+        shipped: Compare with the known structures that come with matgen.
+        reference: Data sets or structure files of one's own to compare with.
+        reject_known: Whether a known structure is rejected; otherwise it stays and is marked.
+    """
+
+    shipped: bool = True
+    reference: list[Annotated[str, Field(min_length=1), AfterValidator(_absolute)]] = Field(default=[])
+    reject_known: bool = True
+
+
 class PromoteSection(Section):
     """Which candidates are worth a relaxation.
 

@@ -107,18 +107,19 @@ def test_reasons_say_what_is_known_and_from_where(table, perovskite):
         hull_reference="chgnet-0.3.0",
         thin_system=[False, True, False, False, False],
         novel=[True, True, True, False, True],
-        nearest_known=["SrTiO3 (mp-1)", None, "x", "y", "z"],
+        nearest_known=["closest known composition: SrTiO3 (space group 221)", None, "x", "y", "z"],
         relax_status=["ok", "unconverged", "ok", "ok", "ok"],
     )
     result = ranked(table, perovskite).table.set_index("id")["reasons"]
     assert result["a"] == (
         "0.050 eV/atom above the chgnet-0.3.0 reference hull; band gap 1.50 ± 0.10 eV (surrogate, in domain); "
-        "new structure, nearest known SrTiO3 (mp-1); charge neutral as Sr2+ Ti4+ O2-."
+        "new structure, closest known composition: SrTiO3 (space group 221); "
+        "charge neutral as Sr2+ Ti4+ O2-."
     )
     assert "On the chgnet-0.3.0 reference hull, which knows few compounds of these elements" in result["b"]
     assert "relaxation unconverged" in result["b"]
     assert "outside the model's domain" in result["d"]
-    assert "known structure, nearest known y" in result["d"]
+    assert "known structure, y" in result["d"]
     assert result["e"].startswith("No energy above the hull;")
 
 

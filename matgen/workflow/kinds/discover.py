@@ -14,6 +14,7 @@ from matgen.workflow.config import WORKFLOWS, Section, Workflow
 from matgen.workflow.sections import (
     DataSection,
     HullSection,
+    NoveltySection,
     PredictSection,
     PromoteSection,
     RankSection,
@@ -43,6 +44,7 @@ class Discover(Workflow):
         train: Train a generator on them.
         sample: Generators and what is asked of each.
         screen: What a candidate must pass.
+        novelty: What counts as known, before and again after relaxation.
         promote: Which candidates are relaxed.
         relax: How.
         hull: What energies are measured from.
@@ -58,6 +60,7 @@ class Discover(Workflow):
         default=[SampleSection(model="flow-mp20", n=400), SampleSection(model="retrieval", n=400)], min_length=1
     )
     screen: ScreenSection = ScreenSection()
+    novelty: NoveltySection = NoveltySection()
     promote: PromoteSection = PromoteSection()
     relax: RelaxSection = RelaxSection()
     hull: HullSection = HullSection()
@@ -87,6 +90,7 @@ class Discover(Workflow):
                 where="hull.reference",
                 fix="Use a table of the same potential.",
             )
+        self._check_novelty()
         self._check_predict()
         self._check_objectives()
 
@@ -116,11 +120,14 @@ class Discover(Workflow):
         drawing = {"seed": self.seed, "sample": [_plain(entry) for entry in self.sample]}
         yield Stage(3, "sample", do.sample, drawing, sources, self._model_files())
         yield Stage(4, "screen", do.screen, screening, ("sample",))
+        known = sources[:1]
+        yield Stage(5, "novelty", do.novelty, _plain(self.novelty), ("screen", *known), self._known())
         judging = {"relax": self.relax.spec(), "predict": _plain(self.predict), "promote": _plain(self.promote)}
-        yield Stage(6, "promote", do.promote, judging, ("screen",), self._judges())
+        yield Stage(6, "promote", do.promote, judging, ("novelty",), self._judges())
         yield Stage(7, "relax", do.relax, {**screening, **_plain(self.relax)}, ("promote",))
         yield Stage(8, "hull", do.hull, _plain(self.hull), ("relax",), self._reference())
-        yield Stage(9, "predict", do.predict, _plain(self.predict), ("hull",), self._surrogates())
+        yield Stage(9, "distinct", do.distinct, _plain(self.novelty), ("hull", *known), self._known())
+        yield Stage(10, "predict", do.predict, _plain(self.predict), ("distinct",), self._surrogates())
         yield Stage(11, "rank", do.rank, _plain(self.rank), ("predict",))
 
     def _check_sample(self, entry: SampleSection) -> None:
@@ -135,6 +142,14 @@ class Discover(Workflow):
         else:
             conditions = load_generator(entry.model, **entry.config).conditions
         Request(**entry.asked()).require_honoured_by(conditions, entry.model)
+
+    def _check_novelty(self) -> None:
+        for place, path in enumerate(self.novelty.reference):
+            if not Path(path).exists():
+                where = f"novelty.reference.{place}"
+                raise ConfigError(f"{path}: no such file or folder.", where=where, fix="Check the path.")
+        if not (self.novelty.shipped or self.novelty.reference or self.data):
+            raise ConfigError("there is nothing to compare with.", where="novelty.shipped", fix="Set it to true.")
 
     def _check_predict(self) -> None:
         from matgen.surrogates.prediction import default_model, surrogate_for
@@ -170,6 +185,12 @@ class Discover(Workflow):
         libraries = [entry.config.get("library") for entry in self.sample]
         names = [SHIPPED / entry.model for entry in self.sample] + [Path(entry.model) for entry in self.sample]
         return tuple(path for path in [*names, *(Path(lib) for lib in libraries if lib)] if path.exists())
+
+    def _known(self) -> tuple[Path, ...]:
+        from matgen.evaluate.known import SHIPPED
+
+        own = [Path(path) for path in self.novelty.reference]
+        return (*([SHIPPED] if self.novelty.shipped else []), *own)
 
     def _reference(self) -> tuple[Path, ...]:
         from matgen.stability.references import SHIPPED
