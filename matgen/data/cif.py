@@ -56,8 +56,8 @@ def read_cif(text: str) -> tuple[Structure, list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parser = CifParser.from_str(text, check_cif=False)
-            raw = next(iter(parser.as_dict().values()), {})
+            parser: Any = CifParser.from_str(text, check_cif=False)
+            raw: dict[str, Any] = next(iter(parser.as_dict().values()), {})
             notes = list(_site_notes(raw))
             structures = parser.parse_structures(primitive=False, on_error="raise")
     except DataError:
@@ -107,7 +107,7 @@ def _check_symmetry(raw: Mapping[str, Any], warned: list[str]) -> None:
         raise DataError(f"symmetry: the CIF names space group {symbol} ({number}) but its operations cannot be read.")
     for text in warned:
         if "implicit hydrogens" in text:
-            raise DataError("the CIF leaves out the positions of hydrogen atoms.")
+            raise DataError("missing atoms: the CIF leaves out the positions of hydrogen.")
 
 
 def _check_cell(raw: Mapping[str, Any], structure: Structure) -> None:
@@ -127,7 +127,9 @@ def _check_formula(raw: Mapping[str, Any], structure: Structure, warned: list[st
     if not given:
         for guess in warned:
             if match := re.fullmatch(r"(\S+) parsed as (\w*)", guess):
-                raise DataError(f"unclear element: {match[1]!r} could be {match[2] or 'anything'}, no formula confirms it.")
+                raise DataError(
+                    f"unclear element: {match[1]!r} could be {match[2] or 'anything'}, no formula confirms it."
+                )
         return
     if not same_shares(given, structure.composition):
         raise DataError(

@@ -39,6 +39,7 @@ class Dataset:
         quarantine: Refused rows: ``row``, ``source``, ``source_id``, ``stage``, ``reason``, ``raw``.
         card: What :mod:`matgen.data.card` says of it.
         path: Where it lies, if it does.
+        cached: Whether ``ingest`` found it already made.
     """
 
     table: pd.DataFrame
@@ -46,6 +47,7 @@ class Dataset:
     quarantine: pd.DataFrame
     card: dict[str, Any] = field(repr=False)
     path: Path | None = None
+    cached: bool = False
 
     def __len__(self) -> int:
         return len(self.table)
@@ -133,7 +135,9 @@ class Dataset:
 def read_card(path: Path) -> dict[str, Any]:
     """The card of a data set, or a DataError that says why there is none."""
     if not (path / CARD).is_file():
-        raise DataError("no data set here.", where=str(path), fix="Make one with 'matgen data ingest SOURCE --out PATH'.")
+        raise DataError(
+            "no data set here.", where=str(path), fix="Make one with 'matgen data ingest SOURCE --out PATH'."
+        )
     try:
         card: dict[str, Any] = json.loads((path / CARD).read_text(encoding="utf-8"))
         _ = (card["rows"]["kept"], card["properties"], card["fingerprint"])

@@ -69,7 +69,11 @@ def find_duplicates(table: pd.DataFrame, executor: Executor) -> Duplicates:
     """
     group = np.arange(len(table))
     sets = list(_similar(table))
-    items = [_item(table, members, pairs) for members, pairs in sets]
+    columns = {name: table[name].tolist() for name in STRUCTURE_COLUMNS}
+    items = [
+        {**{name: [column[i] for i in members] for name, column in columns.items()}, "pairs": pairs}
+        for members, pairs in sets
+    ]
     longest = max((len(members) for members, _ in sets), default=0)
     limit = SECONDS + SECONDS_EACH * longest
     rows = executor.map(match, items, name="compare similar structures", shard=16, seconds=limit)
@@ -127,8 +131,3 @@ def _similar(table: pd.DataFrame) -> Iterator[tuple[list[int], list[list[int]]]]
             members = np.flatnonzero(component == label)
             inside = pairs[component[pairs[:, 0]] == label]
             yield rows[members].tolist(), np.searchsorted(members, inside).tolist()
-
-
-def _item(table: pd.DataFrame, members: list[int], pairs: list[list[int]]) -> Row:
-    chosen = table.iloc[members]
-    return {**{name: chosen[name].tolist() for name in STRUCTURE_COLUMNS}, "pairs": pairs}

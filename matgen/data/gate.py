@@ -86,9 +86,9 @@ def _check_formula(given: str | None, composition: Composition) -> tuple[str, ..
     try:
         stated = read_formula(given)
     except DataError:
-        return (f"the formula {given[:40]!r} beside the structure cannot be read",)
+        return (f"the formula beside the structure cannot be read: {given[:40]}",)
     if not same_shares(stated, composition):
-        raise DataError(f"the formula {given[:40]} contradicts the structure, which is {composition.reduced_formula}")
+        raise DataError(f"formula: {given[:40]} is stated but the atoms make {composition.reduced_formula}")
     return ()
 
 

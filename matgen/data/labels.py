@@ -22,8 +22,12 @@ PLAUSIBLE = {"e_form": (-8.0, 8.0), "e_above_hull": (-2.0, 10.0), "band_gap": (-
 WRONG_UNIT = 0.25
 """If a larger share of a column is implausible, not single rows are wrong but its unit."""
 
-OUTLIER = 10.0
-"""Robust z-score, 0.6745 (x - median) / MAD, beyond which a value is flagged."""
+OUTLIER = 6.0
+"""Robust z-score beyond which a value is flagged: distance from the median in units of (p95 - p5) / 3.29.
+
+For a normal distribution that unit is the standard deviation; unlike the median absolute deviation it also serves
+columns of which most values are zero, such as band gaps.
+"""
 
 AGREEMENT = {"e_form": 0.05, "e_above_hull": 0.05, "band_gap": 0.3}
 """Differences, in the property's unit, up to which labels of the same structure agree."""
@@ -32,8 +36,8 @@ AGREEMENT_SHARE = 0.1
 """The same for other properties, as a share of the range between their 5th and 95th percentile."""
 
 RESERVED = frozenset(
-    ("id", "source_id", "source", "row", "formula", "n_atoms", "space_group", "split", "group", "flags", "notes")
-    + ("numbers", "frac", "cell", "volume_per_atom", "density", "amd", "stage", "reason", "raw")
+    {"id", "source_id", "source", "row", "formula", "n_atoms", "space_group", "split", "group", "flags", "notes"}
+    | {"numbers", "frac", "cell", "volume_per_atom", "density", "amd", "stage", "reason", "raw"}
 )
 
 
@@ -80,7 +84,9 @@ def read_labels(
     columns = list(dict.fromkeys(column for row in values for column in row))
     role = roles(columns)
     wanted = {*rename, *require}
-    table, about, ignored = {}, {}, []
+    table: dict[str, np.ndarray] = {}
+    about: dict[str, dict[str, Any]] = {}
+    ignored: list[str] = []
     notes: list[list[str]] = [[] for _ in values]
     for column in (c for c in columns if role[c] == "value" or c in wanted):
         name = _free_name(property_name(column, rename), table)
@@ -138,16 +144,13 @@ def implausible(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def outliers(values: np.ndarray) -> np.ndarray:
-    """(N,) whether each value has a robust z-score beyond :data:`OUTLIER` (Iglewicz and Hoaglin, 1993)."""
+    """(N,) whether each value has a robust z-score beyond :data:`OUTLIER`; none in columns of fewer than 20 values."""
     present = values[np.isfinite(values)]
-    if len(present) < 10:
+    if len(present) < 20:
         return np.zeros(len(values), dtype=bool)
-    middle = np.median(present)
-    spread = np.median(np.abs(present - middle))
-    if spread == 0:
-        return np.zeros(len(values), dtype=bool)
+    low, middle, high = np.percentile(present, [5, 50, 95])
     with np.errstate(invalid="ignore"):
-        return np.isfinite(values) & (0.6745 * np.abs(values - middle) / spread > OUTLIER)
+        return np.isfinite(values) & (high > low) & (np.abs(values - middle) * 3.29 > OUTLIER * (high - low))
 
 
 def tolerance(name: str, values: np.ndarray) -> float:

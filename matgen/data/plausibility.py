@@ -73,11 +73,11 @@ def check_cell(structure: Structure, limits: Limits) -> None:
     """
     atoms, lattice = len(structure), structure.lattice
     if not (np.isfinite(lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
-        raise DataError("a number of the structure is not finite.")
+        raise DataError("not finite: a number of the cell or the coordinates.")
     if not all(lattice.pbc):
-        raise DataError("not periodic in all three directions.")
+        raise DataError("not periodic: a direction of the cell.")
     if atoms > limits.atoms:
-        raise DataError(f"{atoms} atoms are more than {limits.atoms}.")
+        raise DataError(f"too many atoms: {atoms}, allowed {limits.atoms}.")
     for name, value in zip(("a", "b", "c"), lattice.abc, strict=True):
         _within(value, limits.edges, f"absurd cell: {name}", "Å")
     _within(structure.volume / atoms, limits.volume, "absurd volume:", "Å³ per atom")

@@ -81,7 +81,7 @@ def settled(structure: Structure) -> tuple[Structure, tuple[str, ...]]:
     for site in structure:
         (species, occupancy), *others = site.species.items() or [(None, 0.0)]
         if species is None or species.symbol not in Element.__members__:
-            raise DataError(f"{species} is no element.")
+            raise DataError(f"no element: {species}.")
         if others or abs(occupancy - 1.0) > FULL:
             raise DataError(f"partial occupancy: {site.species_string} at one site.")
         if occupancy != 1.0:
@@ -102,14 +102,14 @@ def read_formula(text: str) -> Composition:
     """
     text = text.strip()
     if not text or len(text) > LONGEST_FORMULA:
-        raise DataError(f"{text[:40]!r} is no formula.")
+        raise DataError(f"no formula: {text[:40]!r}.")
     try:
         composition = Composition(text, strict=True)
         amounts = composition.get_el_amt_dict()
     except (ValueError, KeyError, RecursionError, OverflowError) as error:
-        raise DataError(f"{text[:40]!r} is no formula.") from error
+        raise DataError(f"no formula: {text[:40]!r}.") from error
     if not amounts or not all(np.isfinite(a) and 0 < a < 1e5 for a in amounts.values()):
-        raise DataError(f"{text[:40]!r} is no formula: its amounts make no sense.")
+        raise DataError(f"no formula: the amounts in {text[:40]!r} make no sense.")
     return composition
 
 
@@ -127,7 +127,7 @@ def _poscar(text: str) -> Reading:
         structure = Poscar.from_str(text, read_velocities=False).structure
     for warning in caught:
         if issubclass(warning.category, BadPoscarWarning) and "cannot be determined" in str(warning.message):
-            raise DataError("the POSCAR does not name its elements.")
+            raise DataError("unreadable POSCAR: it does not name its elements.")
     _check_poscar_length(text, len(structure))
     return Reading(structure, structure.composition)
 
@@ -142,7 +142,7 @@ def _check_poscar_length(text: str, atoms: int) -> None:
             break
         run += 1
     if run > atoms:
-        raise DataError(f"the POSCAR counts {atoms} atoms but lists more coordinates.")
+        raise DataError(f"unreadable POSCAR: it counts {atoms} atoms but lists more coordinates.")
 
 
 def _extxyz(text: str) -> Reading:
@@ -151,9 +151,9 @@ def _extxyz(text: str) -> Reading:
     comment = text.split("\n", 2)[1] if text.count("\n") else ""
     lattice = re.search(r"[Ll]attice\s*=\s*[\"'{\[]([^\"'}\]]*)", comment)
     if lattice is None:
-        raise DataError("the frame has no Lattice.")
+        raise DataError("unreadable frame: it has no Lattice.")
     if len(lattice[1].replace(",", " ").split()) != 9:
-        raise DataError(f"its Lattice has {len(lattice[1].split())} numbers, not 9.")
+        raise DataError(f"unreadable frame: its Lattice has {len(lattice[1].split())} numbers, not 9.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (atoms,) = read(io.StringIO(text), format="extxyz", index=":")
@@ -165,7 +165,7 @@ def from_ase(atoms: Atoms) -> Reading:
     values = {k: v.item() if isinstance(v, np.generic) else v for k, v in atoms.info.items() if np.isscalar(v)}
     results = getattr(atoms.calc, "results", {})
     if np.isscalar(energy := results.get("energy")):
-        values["energy_per_atom"] = float(energy) / len(atoms)
+        values["energy_per_atom"] = float(np.real(energy)) / len(atoms)
     structure = from_atoms(atoms)
     return Reading(structure, structure.composition, values)
 
@@ -205,13 +205,13 @@ def _sites(content: str | Mapping[str, Any]) -> Reading:
     a, b, c = (bool(p) for p in content.get("pbc", (True, True, True)))
     cell = _array(content["cell"], "cell", (3, 3))
     if not np.isfinite(cell).all():
-        raise DataError("the cell is not finite.")
+        raise DataError("not finite: its cell.")
     lattice = Lattice(cell, pbc=(a, b, c))
     species = content["species"]
     cartesian = "cart" in content
     places = _array(content["cart" if cartesian else "frac"], "coordinates", (len(species), 3))
     if not np.isfinite(places).all():
-        raise DataError("a coordinate is not finite.")
+        raise DataError("not finite: a coordinate.")
     structure = Structure(lattice, [_named(site) for site in species], places, coords_are_cartesian=cartesian)
     return Reading(structure, structure.composition)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,7 +48,7 @@ class Record:
 
     def excerpt(self, length: int = 200) -> str:
         """The beginning of the content, printable, for the quarantine."""
-        return "".join(c if c.isprintable() else " " for c in str(self.content)[:length])
+        return re.sub(r"[^\x20-\x7e\xa1-\ud7ff\uf900-\uffef]+", " ", str(self.content)[:length])
 
 
 def split_name(text: str | None) -> str | None:

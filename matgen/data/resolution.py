@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,13 +22,16 @@ ENERGIES = ("e_above_hull", "e_form", "energy_per_atom")
 """Where labels disagree, the row with the lower energy is nearer to the ground state; the first that exists decides."""
 
 
-def resolve_duplicates(intake: Intake, labels: pd.DataFrame, executor: Executor) -> np.ndarray:
+def resolve_duplicates(
+    intake: Intake, labels: pd.DataFrame, executor: Executor, action: Literal["quarantine", "flag"] = "quarantine"
+) -> np.ndarray:
     """Refuse all but one of the rows that hold the same structure, and flag rows that hold nearly the same.
 
     Args:
         intake: N rows.
         labels: (N, P) values by property.
         executor: Compares similar structures.
+        action: Whether rows with the same structure are refused or only flagged.
 
     Returns:
         (N,) number of the group of each row; rows of one group resemble each other.
@@ -46,7 +49,10 @@ def resolve_duplicates(intake: Intake, labels: pd.DataFrame, executor: Executor)
         same = [int(m) for m in members if m == first or is_same(table, int(m), int(first))]
         for near in set(map(int, members)) - set(same):
             intake.flags[inside[near]].append(f"near duplicate of {table['id'][first]}")
-        if len(same) > 1:
+        if action == "flag":
+            for other in same[1:]:
+                intake.flags[inside[other]].append(f"duplicate: same structure as {table['id'][first]}")
+        elif len(same) > 1:
             _settle(intake, labels, inside[same], limits)
     return group
 
@@ -58,7 +64,7 @@ def _settle(intake: Intake, labels: pd.DataFrame, rows: np.ndarray, limits: dict
     names = ", ".join(str(intake.table.at[row, "id"]) for row in rows)
     if apart and energy is None:
         for row in rows:
-            intake.refuse(int(row), "labels", f"labels disagree among duplicates ({names}): {_described(apart)}")
+            intake.refuse(int(row), "labels", f"labels disagree among duplicates: {_described(apart)} ({names})")
         return
     kept = min(rows, key=lambda row: _preference(intake, labels, int(row), energy))
     for row in rows:
@@ -66,7 +72,7 @@ def _settle(intake: Intake, labels: pd.DataFrame, rows: np.ndarray, limits: dict
             intake.refuse(int(row), *_reason(intake, int(row), int(kept)))
     if apart:
         intake.flags[kept].append(f"labels disagree among duplicates: {_described(apart)}")
-        intake.notes[kept].append(f"of the duplicates {names}, whose labels disagree, the lowest in {energy} is kept")
+        intake.notes[kept].append(f"lowest kept of duplicates whose labels disagree: {energy} among {names}")
 
 
 def _preference(intake: Intake, labels: pd.DataFrame, row: int, energy: str | None) -> tuple[float, float, float, int]:

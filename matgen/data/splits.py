@@ -24,7 +24,7 @@ def assign_splits(
     rng: np.random.Generator | None = None,
     column: str | None = None,
 ) -> list[str]:
-    """A split for each row; rows that resemble each other (``group``) always share one.
+    """A split for each row; rows that resemble each other (``group``) share one, except when time decides.
 
     Args:
         table: N rows with ``formula``, and ``group`` where structures were compared.

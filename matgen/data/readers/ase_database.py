@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from matgen.data.columns import NAMES
 from matgen.data.readers.base import READERS, Reader, head
 from matgen.data.records import Record, split_name
@@ -69,10 +71,10 @@ def _record(row: AtomsRow, number: int, source: str) -> Record:
     if (energy := row.get("energy")) is not None and row.natoms:
         values.setdefault("energy_per_atom", float(energy) / row.natoms)
     sites = {
-        "cell": row.cell.tolist(),
-        "pbc": [bool(p) for p in row.pbc],
-        "cart": row.positions.tolist(),
-        "species": [{str(z): 1.0} for z in row.numbers.tolist()],
+        "cell": np.reshape(row["cell"], (3, 3)).tolist(),
+        "pbc": [bool(p) for p in row["pbc"]],
+        "cart": row["positions"].tolist(),
+        "species": [{str(z): 1.0} for z in row["numbers"].tolist()],
     }
     plain = {k: v.item() if hasattr(v, "item") else v for k, v in values.items()}
     return Record(number, source, "sites", sites, id=name, formula=formula, split=split, values=plain)

@@ -8,19 +8,19 @@ import io
 import lzma
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, ClassVar, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 from matgen.errors import DataError
 from matgen.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from matgen.data.records import Record
 
 READERS: Registry[type[Reader]] = Registry("reader", "matgen.data.readers")
 
-PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 """First bytes of compressed files."""
 
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
@@ -112,7 +112,9 @@ def read_bytes(path: Path) -> bytes:
         with open_bytes(path) as file:
             return file.read()
     except UNPACKING_ERRORS as error:
-        raise DataError(f"cannot be read to its end ({error}).", where=str(path), fix="Fetch the file again.") from error
+        raise DataError(
+            f"cannot be read to its end ({error}).", where=str(path), fix="Fetch the file again."
+        ) from error
 
 
 def head(path: Path, size: int = 4096) -> bytes:
@@ -127,7 +129,7 @@ def head(path: Path, size: int = 4096) -> bytes:
 def decode(raw: bytes) -> tuple[str, tuple[str, ...]]:
     """Text of bytes in UTF-8, UTF-16 (with mark) or, if it must be, Windows-1252, and what was done.
 
-    Line ends become ``\\n``.
+    Line ends become those of Unix.
 
     Raises:
         DataError: The bytes are no text.

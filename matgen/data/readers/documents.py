@@ -122,8 +122,10 @@ def _refuse(source: str) -> list[tuple[str, Any]]:
 
 
 def _is_document(content: Mapping[str, Any]) -> bool:
-    return "@class" in content or _holds_structure(content) or any(
-        isinstance(content.get(key), dict) and _holds_structure(content[key]) for key in ("structure", "atoms")
+    return (
+        "@class" in content
+        or _holds_structure(content)
+        or any(isinstance(content.get(key), dict) and _holds_structure(content[key]) for key in ("structure", "atoms"))
     )
 
 

@@ -75,7 +75,8 @@ class MaterialsProject(Reader):
                 documents, announced = _page(page, url)
                 if not documents:
                     break
-                for number, document in enumerate(documents, start=number + 1):
+                for document in documents:
+                    number += 1
                     yield record(document, number, source)
         if number == 0:
             raise DataError("nothing in the Materials Project answers this query.", where=source)

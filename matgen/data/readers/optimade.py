@@ -64,7 +64,8 @@ class Optimade(Reader):
         with self.client() as client:
             page = client.get(url, parameters)
             while True:
-                for number, entry in enumerate(_entries(page, url), start=number + 1):
+                for entry in _entries(page, url):
+                    number += 1
                     yield _record(entry, number, source)
                 following = _following(page, url, number)
                 if following is None:

@@ -23,7 +23,13 @@ LONGEST_FIELD = 16 * 1024 * 1024
 
 SEPARATORS = ",;\t|"
 
-CONTENT: dict[Role, Format] = {"cif": "cif", "poscar": "poscar", "document": "document", "formula": "formula", "label": "formula"}
+CONTENT: dict[Role, Format] = {
+    "cif": "cif",
+    "poscar": "poscar",
+    "document": "document",
+    "formula": "formula",
+    "label": "formula",
+}
 """Roles that can be the content of a record, best first."""
 
 
@@ -82,7 +88,8 @@ class ParquetTable(Reader):
                 for batch in file.iter_batches(batch_size=1024):
                     rows = batch.to_pylist()
                     layout = layout or Layout.of(file.schema_arrow.names, path, [(list(r.values()), ()) for r in rows])
-                    for number, row in enumerate(rows, start=number + 1):
+                    for row in rows:
+                        number += 1
                         yield layout.record(number, {k: _plain_value(v) for k, v in row.items() if v is not None})
         except (ArrowException, OSError, ValueError) as error:
             raise DataError(f"unreadable Parquet ({' '.join(str(error).split())[:200]}).", where=source) from error
@@ -130,7 +137,7 @@ class Layout:
         raise DataError(
             "neither a structure nor a formula among the columns.",
             where=str(path),
-            fix=f"A column must be called cif, poscar, structure or formula; found: {', '.join(named)[:300] or 'none'}.",
+            fix=f"Call one cif, poscar, structure or formula; found: {', '.join(named)[:300] or 'none'}.",
         )
 
     def record(self, number: int, row: dict[str, Any], notes: tuple[str, ...] = ()) -> Record:
@@ -172,7 +179,9 @@ def _rows(path: Path) -> Iterator[tuple[list[str], tuple[str, ...]]]:
     except (*UNPACKING_ERRORS, UnicodeError) as error:
         raise DataError(f"cannot be read to its end ({error}).", where=str(path), fix="Fetch it again.") from error
     except csv.Error as error:
-        raise DataError(f"no CSV ({error}).", where=str(path), fix="Look for a quotation mark that never closes.") from error
+        raise DataError(
+            f"no CSV ({error}).", where=str(path), fix="Look for a quotation mark that never closes."
+        ) from error
     finally:
         csv.field_size_limit(before)
 

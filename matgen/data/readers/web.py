@@ -48,7 +48,9 @@ class WebClient:
 
     def __post_init__(self) -> None:
         headers = {"User-Agent": f"matgen/{__version__}", "Accept": "application/json", **self.headers}
-        self._http = httpx.Client(headers=headers, timeout=self.timeout, follow_redirects=not self.headers)  # a redirect must not carry a key elsewhere
+        self._http = httpx.Client(
+            headers=headers, timeout=self.timeout, follow_redirects=not self.headers
+        )  # a redirect must not carry a key elsewhere
 
     def __enter__(self) -> WebClient:
         return self
