@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition
 
-from matgen.data.structures import read_structures
+from matgen.data.structures import read_structures, unpack
 from matgen.data.symmetry import space_group
 from matgen.evaluate.fingerprint import STEP, apart, fingerprint, stored
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pymatgen.core import Structure
+
+    from matgen.execution import Row
 
 SHIPPED = Path(__file__).parent / "known_structures" / "mp.parquet"
 
@@ -86,6 +88,15 @@ def describe(structures: Sequence[Structure]) -> pd.DataFrame:
             "fingerprint": [np.array(stored(fingerprint(s)), dtype=np.uint8) for s in structures],
         }
     )
+
+
+def describe_rows(items: Sequence[Row]) -> list[Row]:
+    """Worker: :func:`describe` for packed structures, in plain values."""
+    table = describe(unpack(pd.DataFrame(list(items))))
+    return [
+        {"formula": f, "space_group": int(g), "fingerprint": v.tolist()}
+        for f, g, v in zip(table["formula"], table["space_group"], table["fingerprint"], strict=True)
+    ]
 
 
 @cache

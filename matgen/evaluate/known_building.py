@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from matgen.data.structures import pack, read_structures, unpack
+from matgen.data.structures import pack, read_structures
 from matgen.evaluate.fingerprint import apart, fingerprint
-from matgen.evaluate.known import SHIPPED, TOLERANCE, describe
+from matgen.evaluate.known import SHIPPED, TOLERANCE, describe_rows
 from matgen.execution import Pool
 from matgen.runtime import whole_file, write_json
 
@@ -28,19 +28,8 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Structure
 
-    from matgen.execution import Row
-
 PAIRS = 1000
 """Pairs of one formula on which the agreement with the matcher is measured, and as many distorted copies."""
-
-
-def describe_rows(items: Sequence[Row]) -> list[Row]:
-    """Worker: formula, space group and fingerprint of packed structures."""
-    table = describe(unpack(pd.DataFrame(list(items))))
-    return [
-        {"formula": f, "space_group": int(g), "fingerprint": v.tolist()}
-        for f, g, v in zip(table["formula"], table["space_group"], table["fingerprint"], strict=True)
-    ]
 
 
 def build(sources: Sequence[str], out: Path = SHIPPED) -> dict[str, Any]:

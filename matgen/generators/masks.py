@@ -1,0 +1,56 @@
+"""What constraints with a mask allow, for generators that choose whole compositions at once.
+
+Shapes: A atoms, Z atomic numbers (0 to 118).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from matgen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from matgen.constraints.base import Constraint
+
+
+def masking(constraints: Sequence[Constraint]) -> list[Constraint]:
+    """The constraints that have a mask."""
+    return [constraint for constraint in constraints if "mask" in constraint.roles()]
+
+
+def open_elements(atoms: int, constraints: Sequence[Constraint]) -> np.ndarray:
+    """(Z,) elements that may occur in a cell of ``atoms`` atoms of which none is determined yet."""
+    numbers, real = torch.zeros(1, atoms, dtype=torch.long), torch.ones(1, atoms, dtype=torch.bool)
+    allowed = torch.ones(119, dtype=torch.bool)
+    allowed[0] = False
+    for constraint in masking(constraints):
+        allowed &= constraint.mask(numbers, real)[0].any(0)
+    return allowed.numpy()
+
+
+def permitted(numbers: np.ndarray, constraints: Sequence[Constraint]) -> bool:
+    """Whether every mask allows the elements (A,), determined one after the other."""
+    whole = torch.as_tensor(numbers, dtype=torch.long)
+    a = len(whole)
+    # Row k is the cell of which the first k atoms are determined.
+    stages = whole.expand(a, a).tril(-1)
+    real = torch.ones(a, a, dtype=torch.bool)
+    step = torch.arange(a)
+    return all(bool(constraint.mask(stages, real)[step, step, whole].all()) for constraint in masking(constraints))
+
+
+def require_permitted(numbers: np.ndarray, constraints: Sequence[Constraint]) -> None:
+    """Raise a ConfigError where a mask forbids a composition that the user asked for."""
+    for constraint in masking(constraints):
+        if not permitted(numbers, [constraint]):
+            raise ConfigError(
+                f"the constraint {constraint.name!r} does not allow the composition that is asked for.",
+                where="formula",
+                fix="Relax the constraint, or ask for another composition.",
+            )
