@@ -48,13 +48,17 @@ def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
     return low - air, high + air
 
 
-def body_of(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+def body_of(values: Sequence[float] | np.ndarray, least: float = 0.0) -> tuple[float, float]:
     """Lowest and highest value, leaving out those more than three interquartile ranges beyond the quartiles.
 
     So that a few wild values (Tukey's "far out") do not squeeze all others into a corner.
+
+    Args:
+        values: At least one.
+        least: No value within this distance of the quartiles is left out.
     """
     first, third = np.quantile(values, (0.25, 0.75))
-    reach = 3 * (third - first)
+    reach = max(3 * (third - first), least)
     inside = [v for v in values if first - reach <= v <= third + reach]
     return float(min(inside)), float(max(inside))
 

@@ -107,8 +107,10 @@ def _card(place: int, row: dict[str, Any], structure: Structure, quantities: lis
         row=row,
         badges=_badges(row),
         facts=[Fact(f.label, written(f, row), f.unit, f.help) for f in quantities] + _geometry(structure),
-        lines=[(label, formula("; ".join(found))) for c, label in LINES.items() if (found := texts(row.get(c)))],
-        reasons=[text[:1].upper() + text[1:].removesuffix(".") for text in texts(row.get("reasons"))],
+        lines=[
+            (label, formula(_sentence("; ".join(found)))) for c, label in LINES.items() if (found := texts(row.get(c)))
+        ],
+        reasons=[_sentence(text).removesuffix(".") for text in texts(row.get("reasons"))],
         others=_others(row, quantities),
         elements=[(s, element_style(s)["color"]) for s in dict.fromkeys(sp.symbol for sp in structure.species)],
         lattice=_lattice(structure),
@@ -164,6 +166,10 @@ def _others(row: Mapping[str, Any], quantities: list[Field]) -> list[tuple[str, 
     shown = {"formula", "rank", "reasons", "thin_system", *LINES, *STRUCTURE_COLUMNS, *(f.name for f in quantities)}
     shown |= {f"{f.name}_std" for f in quantities}
     return [(k, _plain(v)) for k, v in row.items() if k not in shown and not is_missing(v)]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _plain(value: Any) -> str:

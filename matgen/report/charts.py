@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HULL = "e_above_hull"
 BINS = 24
+NEAR = 0.2
+"""eV/atom; energies so near to each other always fit on one axis."""
 
 
 def axis_label(field: Field) -> str:
@@ -42,8 +44,8 @@ def scatter(table: pd.DataFrame, name: str, links: Mapping[str, str]) -> Markup 
         return None
     spreads = [number(r.get(f"{name}_std")) or 0.0 for r in rows]
     ends = [float(r[name]) + sign * s for r, s in zip(rows, spreads, strict=True) for sign in (-1, 1)]
-    x = x_scale(*padded(*body_of([float(r[HULL]) for r in rows])))
-    y = y_scale(*padded(*body_of(ends)))
+    x = x_scale(*padded(*body_of([float(r[HULL]) for r in rows], NEAR)))
+    y = y_scale(*padded(min(ends), max(ends)))
     vertical = field_of(name)
     rows.sort(key=is_first_front)
     points = Markup("").join(_point(row, x, y, vertical, links) for row in rows)
@@ -64,12 +66,12 @@ def _point(row: Mapping[Any, Any], x: Scale, y: Scale, vertical: Field, links: M
         '<circle cx="{0:.1f}" cy="{3:.1f}" r="5"/><title>{4}</title>'
     ).format(
         x.clipped(energy),
-        y.clipped(value - spread),
-        y.clipped(value + spread),
-        y.clipped(value),
+        y(value - spread),
+        y(value + spread),
+        y(value),
         f"{row.get('formula')}: {_text(field_of(HULL), row)}; {_text(vertical, row)}",
     )
-    beyond = x.clipped(energy) != x(energy) or y.clipped(value) != y(value)
+    beyond = x.clipped(energy) != x(energy)
     kind = f"point{' front' if is_first_front(row) else ''}{' beyond' if beyond else ''}"
     if address := links.get(str(row.get("id"))):
         return Markup('<a href="{}" class="{}">{}</a>').format(address, kind, mark)
@@ -91,7 +93,7 @@ def histogram(kept: pd.DataFrame, rejected: pd.DataFrame, threshold: float) -> M
     sets = [_values(kept, HULL), _values(rejected, HULL)]
     if len(sets[0]) < 2:
         return None
-    low, high = body_of(np.concatenate(sets))
+    low, high = body_of(np.concatenate(sets), NEAR)
     edges = np.linspace(min(0.0, low), max(high, 2 * threshold), BINS + 1)
     counts = [np.histogram(values.clip(edges[0], edges[-1]), edges)[0] for values in sets]
     x, y = x_scale(edges[0], edges[-1]), y_scale(0.0, float((counts[0] + counts[1]).max()) * 1.08)

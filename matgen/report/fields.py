@@ -87,8 +87,8 @@ def field_of(name: str) -> Field:
 
 
 def predicted(table: pd.DataFrame) -> list[str]:
-    """Columns that come with a standard deviation: the predicted properties."""
-    return [str(name) for name in table.columns if f"{name}_std" in table]
+    """Columns that come with a standard deviation: the predicted properties, without earlier estimates of them."""
+    return [str(name) for name in table.columns if f"{name}_std" in table and not str(name).endswith("_unrelaxed")]
 
 
 def number(value: Any) -> float | None:

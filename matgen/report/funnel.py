@@ -12,6 +12,18 @@ if TYPE_CHECKING:
 
     from matgen.report.records import Records
 
+MEANINGS = {
+    "sample": "structures proposed by the generators",
+    "screen": "rules of chemistry and geometry",
+    "novelty": "neither repeats nor known structures",
+    "promote": "quick estimates choose which are worth relaxing",
+    "relax": "relaxed with the potential, then screened again",
+    "hull": "energies measured from the reference hull",
+    "distinct": "still neither repeats nor known after relaxation",
+    "predict": "properties predicted with their uncertainty",
+    "rank": "ordered by all objectives together",
+}
+"""What the stages of a discovery ask of a structure."""
 NUMBER = re.compile(r"(?<![A-Za-z])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
@@ -32,6 +44,11 @@ class Step:
     rejected: int
     reasons: tuple[tuple[str, int], ...]
     seconds: float | None = None
+
+    @property
+    def meaning(self) -> str:
+        """What the stage does, where its name tells."""
+        return MEANINGS.get(self.stage, "")
 
     @property
     def passed(self) -> int:

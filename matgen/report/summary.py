@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matgen.report.fields import FIELDS, fixed, flag, number
+from matgen.report.fields import FIELDS, fixed, flag, is_missing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def headline(records: Records) -> str:
 def lead(records: Records) -> str:
     """What was done and what came out, in a few sentences; only what the records say."""
     table = records.table
-    said = [f"{_count(total(records), 'structure')} {'were' if total(records) != 1 else 'was'} proposed{_by(table)}."]
+    said = [f"{_count(total(records), 'structure')} {'were' if total(records) != 1 else 'was'} proposed{_by(records)}."]
     said.append(
         f"{_number(len(records.rejected))} left on the way, each with a recorded reason; {_number(len(table))} remain"
         f"{' and are ranked below' if 'rank' in table else ''}."
@@ -128,11 +128,10 @@ def _near_hull(value: object) -> bool:
     return energy is not None and energy <= NEAR_HULL
 
 
-def _by(table: pd.DataFrame) -> str:
-    if "generator" not in table or table.empty:
-        return ""
-    names = sorted({str(name) for name in table["generator"]})
-    return f" by the generator{'s' if len(names) > 1 else ''} {', '.join(names)}"
+def _by(records: Records) -> str:
+    rows = [*records.table.get("generator", ()), *records.rejected.get("generator", ())]
+    names = sorted({str(name) for name in rows if not is_missing(name)})
+    return f" by the generator{'s' if len(names) > 1 else ''} {' and '.join(names)}" if names else ""
 
 
 def _count(n: int, noun: str) -> str:

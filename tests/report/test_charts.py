@@ -50,6 +50,7 @@ def test_an_axis_has_a_width_and_the_middle_half_of_the_values(values):
 
 def test_far_values_do_not_stretch_an_axis():
     assert body_of([0.0, 0.01, 0.02, 0.03, -3.6]) == (0.0, 0.03)
+    assert body_of([*[0.0] * 6, 0.1, 0.3], 0.2) == (0.0, 0.1)
     assert Scale(0, 1, 0, 100).clipped(-7) == 0
     assert tick_text(-0.25) == "−0.25"
 
