@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from matgen.constraints.specification import DEFAULT_SPECS, build_constraints, specify
+from matgen.constraints.specification import build_constraints, specify
 from matgen.data.ingest import IngestOptions
 from matgen.errors import ConfigError
 from matgen.generators.base import CARD
@@ -40,6 +40,10 @@ def _name_or_path(name: str) -> str:
     # A folder of one's own that happens to be called like a part of matgen must not hide it.
     path = Path(name).expanduser()
     return _absolute(name) if len(path.parts) > 1 or path.is_file() or (path / CARD).is_file() else name
+
+
+ACTING = ("elements", {"n_elements": {"low": 2, "high": 5}})
+"""Constraints that can already act while a structure is made."""
 
 
 Constraints = list[Annotated[Any, AfterValidator(_constraint)]]
@@ -101,6 +105,15 @@ class SampleSection(Section):
         return self.model_dump(include={"n", "formula", "chemical_system", "n_atoms", "space_group", "target"})
 
 
+CHECKED = (
+    {"min_distance": {"radius_factor": 0.6}},
+    "volume_per_atom",
+    "elements",
+    {"n_elements": {"low": 2, "high": 5}},
+    "charge_neutral",
+)
+
+
 class ScreenSection(Section):
     """What a candidate must pass, before and again after relaxation.
 
@@ -108,7 +121,7 @@ class ScreenSection(Section):
         constraints: Each needs the role ``check``.
     """
 
-    constraints: Constraints = Field(default=[specify(c) for c in build_constraints(DEFAULT_SPECS)])
+    constraints: Constraints = Field(default=[_constraint(spec) for spec in CHECKED])
 
 
 class NoveltySection(Section):
@@ -135,9 +148,13 @@ class PromoteSection(Section):
         objectives: What is sought of ``e_above_hull_unrelaxed``, ``e_form_unrelaxed`` and the predicted properties.
     """
 
-    n: Count = 100
+    n: Count = 160
     objectives: list[Objective] = Field(
-        default=[Objective(property="e_above_hull_unrelaxed", goal="minimise", low=0.0, high=0.5)], min_length=1
+        default=[
+            Objective(property="e_above_hull_unrelaxed", goal="minimise", low=0.0, high=0.6, weight=2.0),
+            Objective(property="band_gap_unrelaxed", goal="target", low=0.8, high=2.0, tolerance=1.0),
+        ],
+        min_length=1,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from matgen.data.candidates import Candidates
 from matgen.errors import ConfigError
+from matgen.execution import Serial
 from matgen.workflow.config import load_workflow
 from matgen.workflow.run import run
 
@@ -20,6 +21,7 @@ SMALL = {
     "workers": 1,
     "sample": [{"model": "rocksalt", "n": 40}],
     "promote": {"n": 5},
+    "novelty": {"reject_known": False},
     "relax": {"max_steps": 40},
 }
 COLUMNS = [
@@ -29,6 +31,9 @@ COLUMNS = [
     "n_atoms",
     "space_group",
     "valid",
+    "unique",
+    "novel",
+    "nearest_known",
     "e_form",
     "e_above_hull",
     "relax_status",
@@ -152,6 +157,19 @@ def test_paths_of_ones_own_become_absolute_and_names_stay(tmp_path, monkeypatch)
     config = load_workflow(SMALL, ["data.source=mine"], check=False)
     assert config.data.source == str(tmp_path / "mine")
     assert config.sample[0].model == "rocksalt"
+
+
+def test_the_file_in_the_repository_spells_out_the_defaults():
+    file = HERE.parents[1] / "workflows" / "discover.yaml"
+    assert load_workflow(file, check=False) == load_workflow("discover", check=False)
+
+
+def test_a_run_in_which_nothing_passes_ends_with_an_empty_ranking_and_all_reasons(tmp_path):
+    impossible = ["sample.0.n=6", "screen.constraints=[{required_elements: {required: [U]}}]"]
+    result = run(SMALL, impossible, out=tmp_path / "none", executor=Serial())
+    assert len(result.candidates) == 0
+    assert len(result.candidates.rejected) == 6
+    assert (result.folder / "report.html").exists()
 
 
 def test_two_entries_of_one_model_draw_differently(tmp_path):

@@ -12,6 +12,7 @@ from matgen.data.property import PROPERTIES, find_property
 from matgen.errors import ConfigError, did_you_mean
 from matgen.workflow.config import WORKFLOWS, Section, Workflow
 from matgen.workflow.sections import (
+    ACTING,
     DataSection,
     HullSection,
     NoveltySection,
@@ -57,7 +58,8 @@ class Discover(Workflow):
     data: DataSection | None = None
     train: TrainSection | None = None
     sample: list[SampleSection] = Field(
-        default=[SampleSection(model="flow-mp20", n=400), SampleSection(model="retrieval", n=400)], min_length=1
+        default=[SampleSection(model=model, n=640, constraints=list(ACTING)) for model in ("flow-mp20", "retrieval")],
+        min_length=1,
     )
     screen: ScreenSection = ScreenSection()
     novelty: NoveltySection = NoveltySection()
