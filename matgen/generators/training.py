@@ -79,7 +79,9 @@ def train(
     model.prepare(learned)
     log.info("training on %d structures, %d held out", len(learned), len(held_out))
     average = fit(model, learned, out, settings, held_out, progress)
-    average.save(out, half=half, **_facts(data, table, learned, held_out, settings, exclude, Path(out)), **dict(facts or {}))
+    average.save(
+        out, half=half, **_facts(data, table, learned, held_out, settings, exclude, Path(out)), **dict(facts or {})
+    )
     return average
 
 
