@@ -16,6 +16,7 @@ from torch_geometric.data import Batch
 
 from matgen.errors import ConfigError
 from matgen.generators.dense import Crystals
+from matgen.generators.masks import masking, open_elements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +99,10 @@ def sample_flow(
         rng: Streams by sample index.
         constraints: Those with a ``mask`` restrict the elements; a violation has probability zero.
     """
-    draws = [draw(model, request, stream) for request, stream in zip(requests, rng.many(len(requests)), strict=True)]
+    masks = masking(constraints)
+    open_sizes = [a for a in range(1, model.max_atoms + 1) if not masks or open_elements(a, masks).any()]
+    streams = rng.many(len(requests))
+    draws = [draw(model, request, stream, open_sizes) for request, stream in zip(requests, streams, strict=True)]
     order = sorted(range(len(draws)), key=lambda i: draws[i].size)
     done: dict[int, Data] = {}
     for begin in range(0, len(order), CHUNK):
@@ -108,10 +112,17 @@ def sample_flow(
     return Batch.from_data_list([done[i] for i in range(len(draws))])
 
 
-def draw(model: Flow, request: Request, stream: np.random.Generator) -> Draws:
-    """Draw size, space group, composition (where given) and noise of one sample."""
+def draw(model: Flow, request: Request, stream: np.random.Generator, open_sizes: Sequence[int]) -> Draws:
+    """Draw size, space group, composition (where given) and noise of one sample.
+
+    Args:
+        model: A trained flow.
+        request: What is asked.
+        stream: The sample's own.
+        open_sizes: Numbers of atoms for which the constraints leave a choice of elements.
+    """
     unit = _formula_unit(request)
-    sizes = _allowed_sizes(model, request, len(unit))
+    sizes = _allowed_sizes(model, request, len(unit), open_sizes)
     prior = model.prior.cpu().double().numpy()[sizes]
     weights = (prior + 1e-9).ravel() / (prior + 1e-9).sum()
     size_index, group = divmod(int(stream.choice(len(weights), p=weights)), prior.shape[1])
@@ -139,7 +150,7 @@ def _formula_unit(request: Request) -> np.ndarray:
     return np.array([el.Z for el, amount in sorted(composition.items()) for _ in range(round(amount))])
 
 
-def _allowed_sizes(model: Flow, request: Request, unit: int) -> np.ndarray:
+def _allowed_sizes(model: Flow, request: Request, unit: int, open_sizes: Sequence[int]) -> np.ndarray:
     sizes = np.flatnonzero(model.prior.sum(1).cpu().numpy())
     if request.n_atoms is not None:
         sizes = np.array([request.n_atoms]) if request.n_atoms <= model.max_atoms else np.zeros(0, dtype=int)
@@ -147,6 +158,9 @@ def _allowed_sizes(model: Flow, request: Request, unit: int) -> np.ndarray:
         multiples = sizes[sizes % unit == 0]
         sizes = multiples if len(multiples) or unit > model.max_atoms else np.array([unit])
     sizes = sizes[sizes >= len(request.elements)]
+    if len(sizes) and not unit and not np.isin(sizes, open_sizes).any():
+        raise ConfigError("the request and the constraints leave no element to choose.", where="constraints")
+    sizes = sizes if unit else sizes[np.isin(sizes, open_sizes)]
     if not len(sizes):
         raise ConfigError(
             f"no cell of at most {model.max_atoms} atoms fits the request.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from matgen.constraints.allowed_elements import NumberOfElements
 from matgen.data.request import Request
 from matgen.data.structures import from_batch
 from matgen.errors import ConfigError
@@ -144,3 +145,11 @@ def test_training_learns_two_crystals(small_set, tmp_path):
     untrained.prepare(two)
     before, after = (m.loss(batch, torch.Generator().manual_seed(9))["element"] for m in (untrained, average))
     assert after < 0.5 * before
+
+
+def test_sizes_for_which_the_constraints_leave_no_element_are_not_drawn(flow):
+    several = NumberOfElements(low=3)
+    batch = flow.sample(Request(n=40), rng=Streams(0, "sizes"), constraints=[several], steps=2)
+    assert all(len(s.composition.elements) >= 3 for s in from_batch(batch))
+    with pytest.raises(ConfigError, match="leave no element"):
+        flow.sample(Request(n=1, n_atoms=2), rng=Streams(0, "sizes"), constraints=[several], steps=2)
