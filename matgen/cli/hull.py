@@ -13,6 +13,8 @@ from matgen.cli.relax import PotentialName, Setting, Workers, potential_spec, wr
 from matgen.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
     from matgen.data.candidates import Candidates
     from matgen.execution import Executor
 
@@ -30,6 +32,7 @@ def verb(
         bool, typer.Option("--build-reference", help="Make a reference table in the folder --out from TARGET.")
     ] = False,
     window: Annotated[float, typer.Option(help="Building: relax what is this near the hull, eV/atom.")] = 0.03,
+    also: Annotated[list[Path] | None, typer.Option(help="Building: more sources of structures. Repeatable.")] = None,
     guesses: Annotated[
         Path | None, typer.Option(help="Building: guessed structures of compositions that are known by formula only.")
     ] = None,
@@ -45,7 +48,7 @@ def verb(
         emit(_draw(target, reference, out), json)
     elif build_reference:
         facts = {"source": note or Path(target).name}
-        emit(_build(Path(target), _required(out), guesses, spec, window, facts, pool), json)
+        emit(_build([Path(target), *(also or [])], _required(out), guesses, spec, window, facts, pool), json)
     else:
         emit(_judge(Path(target), _required(out), reference, spec, relax, pool), json)
 
@@ -77,7 +80,7 @@ def _with_energies(candidates: Candidates, spec: dict[str, Any], relax_first: bo
 
 
 def _build(
-    source: Path,
+    sources: list[Path],
     out: Path,
     guesses: Path | None,
     spec: dict[str, Any],
@@ -85,18 +88,25 @@ def _build(
     facts: dict[str, Any],
     executor: Executor,
 ) -> dict[str, Any]:
-    from matgen.data.structures import read_structures
     from matgen.stability.reference_building import build_reference
     from matgen.workflow.ledger_executor import LedgerExecutor
 
-    _, structures = read_structures(source)
-    guessed = read_structures(guesses)[1] if guesses else []
+    structures = [s for source in sources for s in _structures(source)]
+    guessed = _structures(guesses) if guesses else []
     # The ledger lets the same command go on where it was stopped.
     resumable = LedgerExecutor(out.with_name(f"{out.name}.work"), executor)
     table = build_reference(
         structures, out, guesses=guessed, potential=spec, window=window, facts=facts, executor=resumable
     )
     return {"out": str(out), **table.card}
+
+
+def _structures(source: Path) -> list[Structure]:
+    """All structures of a data set that was ingested, or of a structure file."""
+    from matgen.data.dataset import STRUCTURES, Dataset
+    from matgen.data.structures import read_structures
+
+    return Dataset.open(source).structures if (source / STRUCTURES).is_file() else read_structures(source)[1]
 
 
 def _draw(system: str, reference: str, out: Path | None) -> dict[str, Any]:

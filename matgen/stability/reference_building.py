@@ -84,9 +84,8 @@ def build_reference(
         "fmax": fmax,
         "window": window,
     }
-    table = ReferenceTable(entries, model.scale, name, {"matgen": __version__, **card, **(facts or {})})
-    table.save(out)
-    return table
+    ReferenceTable(entries, model.scale, name, {"matgen": __version__, **card, **(facts or {})}).save(out)
+    return ReferenceTable.open(out)
 
 
 def _compounds(structures: Sequence[Structure], elements: ReferenceTable) -> list[Structure]:

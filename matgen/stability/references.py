@@ -94,6 +94,16 @@ class ReferenceTable:
         scale = {"potential": self.scale.potential, "correction": self.scale.correction}
         write_json(folder / CARD, {"name": self.name, **scale, **self.card, "fingerprint": file_id(folder / ENTRIES)})
 
+    @classmethod
+    def open(cls, folder: str | Path) -> ReferenceTable:
+        """Read what :meth:`save` wrote; entries and card that do not fit each other are a DataError."""
+        folder = Path(folder)
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if card.get("fingerprint") != file_id(folder / ENTRIES):
+            raise DataError("entries and card do not belong together.", where=str(folder), fix="Copy the folder again.")
+        scale = EnergyScale(card["potential"], card["correction"])
+        return cls(pd.read_parquet(folder / ENTRIES), scale, card["name"], card)
+
 
 def load_reference(name: str | Path = "chgnet-0.3.0") -> ReferenceTable:
     """A shipped table by name, a folder that :meth:`ReferenceTable.save` wrote, or a user's own table.
@@ -117,19 +127,10 @@ def shipped_references() -> list[str]:
 def _load(name: str) -> ReferenceTable:
     folder = next((f for f in (SHIPPED / name, Path(name)) if (f / CARD).is_file()), None)
     if folder is not None:
-        return _load_folder(folder)
+        return ReferenceTable.open(folder)
     if Path(name).is_file():
         return _load_file(Path(name))
     raise ConfigError(f"no reference table {name!r}.", where="reference", fix=did_you_mean(name, shipped_references()))
-
-
-def _load_folder(folder: Path) -> ReferenceTable:
-    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    if card.get("fingerprint") != file_id(folder / ENTRIES):
-        raise DataError("entries and card do not belong together.", where=str(folder), fix="Copy the folder again.")
-    return ReferenceTable(
-        pd.read_parquet(folder / ENTRIES), EnergyScale(card["potential"], card["correction"]), card["name"], card
-    )
 
 
 def _load_file(path: Path) -> ReferenceTable:
