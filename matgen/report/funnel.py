@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pymatgen.core import Element
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,7 +26,14 @@ MEANINGS = {
     "rank": "ordered by all objectives together",
 }
 """What the stages of a discovery ask of a structure."""
-NUMBER = re.compile(r"(?<![A-Za-z])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+SYMBOL = f"(?:{'|'.join(sorted((e.symbol for e in Element), key=len, reverse=True))})"
+NUMBER = r"(?<![A-Za-z0-9.])(?<![A-Za-z0-9]-)[-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?"
+ID = r"\b[0-9a-f]{12}\b"
+PAIR = rf"\b{SYMBOL} and {SYMBOL}\b"
+STATES = rf"\b{SYMBOL}\([-+]?[\d.]+\)(?: {SYMBOL}\([-+]?[\d.]+\))*"
+FORMULA = rf"\b(?!NaN\b)(?:{SYMBOL}[\d.]*|\((?:{SYMBOL}[\d.]*)+\)[\d.]*){{2,}}(?!\w)"
+DETAIL = re.compile("|".join([ID, PAIR, STATES, FORMULA, NUMBER]))
+"""What differs between reasons of one kind: ids, pairs of elements, oxidation states, formulas, numbers."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +78,13 @@ def funnel(records: Records) -> list[Step]:
 
 
 def group_reasons(reasons: Sequence[str]) -> list[tuple[str, int]]:
-    """Count reasons that differ in their numbers only; a kind that has one reason keeps its numbers.
+    """Count reasons that differ in details only (:data:`DETAIL`); a kind that has one reason keeps its details.
 
     A structure that left for several reasons, joined by semicolons, counts once for each.
     """
     kinds: dict[str, Counter[str]] = {}
     for reason in (part for text in reasons for part in text.split("; ")):
-        kinds.setdefault(NUMBER.sub("…", reason), Counter())[reason] += 1
+        kinds.setdefault(DETAIL.sub("…", reason), Counter())[reason] += 1
     counted = [(next(iter(c)) if len(c) == 1 else kind, c.total()) for kind, c in kinds.items()]
     return sorted(counted, key=lambda pair: (-pair[1], pair[0]))
 

@@ -44,7 +44,8 @@ def headline(records: Records) -> str:
     found = successes(records.table)
     if found is None:
         return f"{_count(len(records.table), 'candidate')} from {_count(total(records), 'structure')}"
-    return f"{_count(found, 'new crystal') if found else 'No new crystal'} within {NEAR_HULL:g} eV/atom of the hull"
+    new = _count(found, "new crystal candidate") if found else "No new crystal candidate"
+    return f"{new} within {NEAR_HULL:g} eV/atom of the reference hull"
 
 
 def lead(records: Records) -> str:
@@ -62,8 +63,10 @@ def lead(records: Records) -> str:
         )
     if "novel" in table:
         new = sum(bool(flag(value)) for value in table["novel"])
-        reference = protocol(records).get("Novelty reference", "the novelty reference")
-        said.append(f"{_number(new)} are new: they match no structure of {reference}." if new else "None is new.")
+        reference = _bracketed(protocol(records).get("Novelty reference", ""))
+        said.append(
+            f"{_number(new)} are new: they match none of the known structures{reference}." if new else "None is new."
+        )
     return " ".join(said)
 
 
@@ -99,8 +102,7 @@ def protocol(records: Records) -> dict[str, str]:
 
 def hull_name(records: Records) -> str:
     """The hull that energies refer to."""
-    name = protocol(records).get("Hull reference", "")
-    return f"the reference hull{f' ({name})' if name else ''}"
+    return f"the reference hull{_bracketed(protocol(records).get('Hull reference', ''))}"
 
 
 def missing(table: pd.DataFrame) -> list[str]:
@@ -121,6 +123,10 @@ def _thin(table: pd.DataFrame) -> str:
     if not thin:
         return ""
     return f"; for {_number(thin)} the hull is thin, with too few known compounds in the chemical system to trust it"
+
+
+def _bracketed(name: str) -> str:
+    return f" ({name})" if name else ""
 
 
 def _near_hull(value: object) -> bool:

@@ -25,14 +25,21 @@ def test_without_the_run_s_list_stages_come_from_the_rejected_rows(folder):
     assert [(s.stage, s.entered, s.passed) for s in funnel(read_records(folder))] == [("screen", 9, 8)]
 
 
-def test_reasons_that_differ_in_numbers_are_one_kind():
-    found = group_reasons(["Na and Cl are 0.31 Å apart", "Na and Cl are 0.4 Å apart", "Pb is toxic"])
-    assert found == [("Na and Cl are … Å apart", 2), ("Pb is toxic", 1)]
+def test_reasons_that_differ_in_details_are_one_kind():
+    found = group_reasons(["Na and Cl are 0.31 Å apart", "O and O are 0.4 Å apart", "Pb is toxic", "As is toxic"])
+    assert found == [("… are … Å apart", 2), ("As is toxic", 1), ("Pb is toxic", 1)]
+    assert group_reasons(["the same as ce962e3ff17e", "the same as 0877ec533b29"]) == [("the same as …", 2)]
 
 
 def test_a_lone_reason_keeps_its_numbers_and_formulas_stay_whole():
     assert group_reasons(["matches SrTiO3 (mp-5229)"]) == [("matches SrTiO3 (mp-5229)", 1)]
-    assert group_reasons(["Fe2O3 is 1", "Fe2O3 is 2"]) == [("Fe2O3 is …", 2)]
+    assert group_reasons(["Fe2O3 is 1", "Ca3(PO4)2 is 2"]) == [("… is …", 2)]
+    assert group_reasons(["KCl is known", "Cu(SbO3)2 is known"]) == [("… is known", 2)]
+    assert group_reasons(["the closest, Ge(+4) S(-1), is off", "the closest, K(+1), is off"]) == [
+        ("the closest, …, is off", 2)
+    ]
+    assert group_reasons(["energy is NaN", "energy is NaN"]) == [("energy is NaN", 2)]
+    assert group_reasons(["MP-20 has 27,740 rows", "MP-20 has 3 rows"]) == [("MP-20 has … rows", 2)]
 
 
 def test_each_of_several_reasons_counts():

@@ -118,7 +118,7 @@ def test_absent_columns_are_named_and_not_invented(page):
     lacking = re.search(r"Not in these records: ([^.]*)\.", words).group(1)
     assert {"band gap", "unique", "new", "in domain", "nearest known"} <= set(lacking.split(", "))
     assert "valid, unique, new" not in words
-    assert "No new crystal" not in words
+    assert "No new crystal candidate" not in words
 
 
 def test_the_viewer_gets_the_structures(page, ranked):
@@ -182,9 +182,9 @@ def test_the_success_count_needs_all_four_columns(folder):
     put(folder, {"unique": True, "novel": [True] * 7 + [False], "band_gap": 1.25, "band_gap_std": 0.5})
     page = Page(report(folder).read_text(encoding="utf-8"))
     n = int((energies.iloc[:7] <= 0.1).sum())
-    assert f"{n} new crystals within 0.1 eV/atom of the hull" in page.words()
+    assert f"{n} new crystal candidates within 0.1 eV/atom of the reference hull" in page.words()
     assert "1.25 ± 0.50" in page.words()
-    assert "7 are new: they match no structure of the novelty reference." in page.words()
+    assert "7 are new: they match none of the known structures." in page.words()
 
 
 def test_top_limits_the_cards_but_not_the_table(folder):
