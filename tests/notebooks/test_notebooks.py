@@ -44,7 +44,7 @@ def code(notebook):
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_from_top_to_bottom(notebook, finished, tmp_path):
-    environment = {**os.environ, "MATGEN_RUN": str(finished), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "MATGEN_RUN": str(finished), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     command = [sys.executable, "-W", "ignore", "-c", code(notebook)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
