@@ -77,7 +77,7 @@ def _worded(
     passages = [clean for hit in hits[:5] if (clean := _clean(hit.passage)) is not None]
     citations = [Citation.of(label, p) for label, p in enumerate(passages, start=1)]
     citations = [replace(c, passage=_clean_text(p)) for c, p in zip(citations, passages, strict=True)]
-    text = backend.answer(question, citations)
+    text = "" if not citations else backend.answer(question, citations)
     trace.append({"step": "compose", "backend": backend.name, "text": text})
     answer = finish(text, citations, belief, trace)
     if answer.refused and answer.missing:
