@@ -8,7 +8,23 @@ from __future__ import annotations
 
 import typer
 
-from matgen.cli import ask, corpus, describe, doctor, hull, predict, rank, relax, report, run, sample, screen, train
+from matgen.cli import (
+    ask,
+    corpus,
+    data,
+    describe,
+    doctor,
+    evaluate,
+    hull,
+    predict,
+    rank,
+    relax,
+    report,
+    run,
+    sample,
+    screen,
+    train,
+)
 from matgen.cli import list as listing
 from matgen.cli.console import guarded
 
@@ -26,11 +42,13 @@ app.command("relax")(relax.verb)
 app.command("hull")(hull.verb)
 app.command("predict")(predict.verb)
 app.command("rank")(rank.verb)
+app.command("evaluate")(evaluate.verb)
 app.command("report")(report.verb)
 app.command("list")(listing.verb)
 app.command("describe")(describe.verb)
 app.command("doctor")(doctor.verb)
 app.command("ask")(ask.verb)
+app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(corpus.app, name="corpus")
 

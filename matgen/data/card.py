@@ -157,7 +157,7 @@ def _kind(text: str) -> str:
     head = re.sub(r"\([^)]*\)|'[^']*'", "", text.split(": ")[0])
     head = re.sub(r"^near duplicate of .*", "near duplicate", head)
     head = re.sub(r"^atom \S+ ", "atom ", head)
-    head = re.sub(r"(?<![\w.])-?\d[\d,.]*", "N", head)
+    head = re.sub(r"(?<![\w./])-?\d[\d,.]*(?![\w/])", "N", head)
     return " ".join(head.split())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Composition
@@ -40,8 +41,8 @@ def split_blocks(text: str) -> list[tuple[str, str]]:
         elif not in_text and line[:5].lower() == "data_":
             starts.append((position, line[5:].split("#")[0].strip()))
         position += len(line)
-    ends = [start for start, _ in starts[1:]] + [len(text)]
-    blocks = [(name, text[start:end]) for (start, name), end in zip(starts, ends, strict=True)]
+    bounds = pairwise([*starts, (len(text), "")])
+    blocks = [(name, text[start:end]) for (start, name), (end, _) in bounds]
     with_structure = [block for block in blocks if "_cell_length_" in block[1] or "_atom_site_" in block[1]]
     return with_structure or [("", text)]
 

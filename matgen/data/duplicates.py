@@ -115,6 +115,10 @@ def _match(structures: list[Structure], pairs: list[list[int]]) -> list[int]:
 
 def _similar(table: pd.DataFrame) -> Iterator[tuple[list[int], list[list[int]]]]:
     """Sets of positions that resemble each other, and the pairs to compare: index, earlier index, nearest first."""
+    if table.empty:
+        return
+    if len(table) < 2:
+        return
     volume = np.log(table["volume_per_atom"].to_numpy(dtype=float))
     distances = np.array(table["amd"].tolist(), dtype=float).reshape(len(table), -1)
     for rows in table.groupby("formula", sort=False).indices.values():

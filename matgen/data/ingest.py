@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from matgen.data.card import make_card
 from matgen.data.dataset import CARD, Dataset, content_fingerprint, read_card
@@ -20,7 +20,7 @@ from matgen.data.plausibility import Limits
 from matgen.data.readers.base import READERS
 from matgen.data.resolution import KEPT_FIRST, resolve_duplicates
 from matgen.data.structures import STRUCTURE_COLUMNS
-from matgen.errors import ConfigError, DataError, MatgenError
+from matgen.errors import ConfigError, DataError, MatgenError, did_you_mean
 from matgen.execution import Pool
 from matgen.runtime import content_id, file_id
 
@@ -62,6 +62,17 @@ class IngestOptions(BaseModel):
     name: str = ""
     seconds: float = Field(default=5.0, gt=0)
     limits: Limits = Limits()
+
+
+def ingest_options(**settings: Any) -> IngestOptions:
+    """Options from plain values, or a ConfigError that names the setting that is wrong."""
+    try:
+        return IngestOptions(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        fix = did_you_mean(where, IngestOptions.model_fields) if first["type"] == "extra_forbidden" else None
+        raise ConfigError(f"{first['msg']}.", where=where, fix=fix) from error
 
 
 def ingest(

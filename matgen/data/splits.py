@@ -7,13 +7,38 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from matgen.data.dataset import Dataset, content_fingerprint
 from matgen.errors import ConfigError, did_you_mean
+from matgen.runtime import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 By = Literal["random", "formula", "chemical_system", "time"]
 SPLIT_NAMES = ("train", "val", "test")
+
+
+def split(
+    dataset: Dataset,
+    by: By = "formula",
+    *,
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    column: str | None = None,
+) -> Dataset:
+    """A data set in memory with new splits; see :func:`assign_splits`."""
+    table = dataset.table.copy()
+    table["split"] = assign_splits(
+        table, by, fractions=fractions, rng=Streams(seed, f"split by {by}").at(0), column=column
+    )
+    card = {
+        **dataset.card,
+        "splits": {name: int((table["split"] == name).sum()) for name in SPLIT_NAMES},
+        "formulas_in_two_splits": shared_formulas(table),
+        "split_by": {"by": by, "fractions": list(fractions), "seed": seed},
+        "fingerprint": content_fingerprint(table, dataset.packed),
+    }
+    return Dataset(table, dataset.packed, dataset.quarantine, card)
 
 
 def assign_splits(
