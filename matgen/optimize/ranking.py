@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DEFAULT_OBJECTIVES = (
-    Objective(property="e_above_hull", goal="minimise", low=0.0, high=0.1, weight=2.0),
+    Objective(property="e_above_hull", goal="target", low=-0.1, high=0.0, tolerance=0.1, weight=2.0),
     Objective(property="band_gap", goal="target", low=0.8, high=2.0, tolerance=1.0),
 )
-"""Stable semiconductors: near the hull, with a gap for visible and near-infrared light."""
+"""Stable semiconductors: near the hull, with a gap for visible and near-infrared light.
+
+An energy far below a hull of known compounds is more often an error of the potential, or a competing phase that the
+hull lacks, than a discovery; hence the window.
+"""
 
 FLOOR = 0.01
 ADDED = ("desirability", "pareto_front", "rank", "reasons")

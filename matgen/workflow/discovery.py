@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 DATASET, MODEL = "dataset", "model"
 UNRELAXED = "_unrelaxed"
+FAR_BELOW = -0.1
+"""eV/atom above hull; real discoveries seldom lie lower."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,14 @@ class Discovery:
         """Measure energies from the reference hull."""
         judged = hull(work.candidates("relax"), self.config.hull.reference)
         judged.write(work.folder)
+        below = int((judged.table["e_above_hull"] < FAR_BELOW).sum())
+        if below > 0.1 * len(judged):
+            log.warning(
+                "%d of %d candidates lie more than %g eV/atom below the reference hull: it may lack competing phases",
+                below,
+                len(judged),
+                -FAR_BELOW,
+            )
         return {"hull_reference": Path(self.config.hull.reference).name}
 
     def distinct(self, work: Workspace) -> Facts:
