@@ -15,8 +15,9 @@ app = typer.Typer(help="Train a model.", no_args_is_help=True)
 @app.command("surrogate")
 def surrogate(
     recipe: Annotated[Path, typer.Argument(help="YAML file, e.g. workflows/surrogates/band-gap-graph.yaml.")],
-    data: Annotated[Path, typer.Option(help="Structures with a column of values, e.g. from 'matgen data ingest'.")],
+    data: Annotated[list[Path], typer.Option(help="Ingested data set or structure file; repeatable.")],
     out: Annotated[Path, typer.Option(help="Folder for weights and card; the same command goes on where it stopped.")],
+    exclude: Annotated[Path | None, typer.Option(help="Data set whose ids must not be learned from.")] = None,
     test: Annotated[Path | None, typer.Option(help="Structures to measure the trained model on.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override, e.g. settings.epochs=10.")] = None,
     as_json: Json = False,
@@ -28,11 +29,12 @@ def surrogate(
 
     plan = read_recipe(SurrogateRecipe, recipe, settings or [])
     model = train_surrogate(
-        data,
+        list(data),
         plan.property,
         out=out,
         surrogate=plan.surrogate,
         column=plan.column,
+        exclude=exclude,
         test=test,
         seed=plan.seed,
         settings=plan.settings,

@@ -21,6 +21,7 @@ from matgen.surrogates.conformal import Z_LEVEL
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from pymatgen.core import Structure
 
     from matgen.surrogates.base import Surrogate
@@ -29,12 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 def train_surrogate(
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     prop: str,
     *,
     out: str | Path,
     surrogate: str = "graph-ensemble",
     column: str | None = None,
+    exclude: str | Path | None = None,
     test: str | Path | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
@@ -46,11 +48,12 @@ def train_surrogate(
     in the card.
 
     Args:
-        data: Structures with their values: any file of :func:`read_structures`.
+        data: Ingested data sets, or structure files with ids and values.
         prop: Name of the property.
         out: Folder for ``weights.safetensors`` and ``card.json``.
         surrogate: Name in the registry.
         column: Column of ``data`` that holds the value; by default the property's name.
+        exclude: A data set or file whose ids must not be learned from.
         test: A table like ``data`` that is measured after training and noted in the card.
         seed: Of everything random.
         settings: Settings of the surrogate by name.
@@ -62,8 +65,8 @@ def train_surrogate(
     """
     start, out = time.perf_counter(), Path(out)
     model = SURROGATES.get(surrogate)(find_property(prop), **(settings or {}))
-    structures, values, missing = read_values(data, column or prop)
-    logger.info("%s: %d rows with %s, %d without", data, len(values), prop, missing)
+    structures, values, missing = read_values(data, column or prop, exclude)
+    logger.info("%d rows with %s, %d without", len(values), prop, missing)
     model.fit(structures, values, rng=np.random.default_rng(seed), folder=out / "unfinished")
     minutes = (time.perf_counter() - start) / 60
     card = {**(facts or {}), "rows": len(values), "rows_without_value": missing, "seed": seed}
@@ -83,21 +86,56 @@ def hardware() -> str:
     return f"{name}, {torch.get_num_threads()} thread(s)"
 
 
-def read_values(data: str | Path, column: str) -> tuple[list[Structure], np.ndarray, int]:
-    """Structures and their values (S,), and how many rows of the table have none.
+def read_values(
+    data: str | Path | Sequence[str | Path], column: str, exclude: str | Path | None = None
+) -> tuple[list[Structure], np.ndarray, int]:
+    """Structures and their values (S,), and how many rows have none; an id that repeats counts once.
+
+    Args:
+        data: Data sets or structure files with ids.
+        column: Column of the values.
+        exclude: A data set or file whose ids are left out.
 
     Raises:
-        DataError: No such column, or its values are not numbers.
+        DataError: A table without such a column, or whose values are not numbers.
     """
-    table, structures = read_structures(data)
+    sources = [data] if isinstance(data, str | Path) else list(data)
+    seen = set(_read(exclude)[0]["id"]) if exclude is not None else set()
+    structures, values, missing = [], [], 0
+    for source in sources:
+        table, found = _read(source)
+        for name, structure, value in zip(table["id"], found, _numbers(table, column, source), strict=True):
+            if name in seen:
+                continue
+            seen.add(name)
+            if np.isfinite(value):
+                structures.append(structure)
+                values.append(value)
+            else:
+                missing += 1
+    return structures, np.array(values), missing
+
+
+def _read(source: str | Path) -> tuple[pd.DataFrame, list[Structure]]:
+    """Table and structures of an ingested data set or a structure file."""
+    inside = Path(source) / "structures.parquet"
+    table, structures = read_structures(inside if inside.is_file() else source)
+    if "id" not in table and "material_id" in table:
+        table = table.rename(columns={"material_id": "id"})
+    if "id" not in table:
+        raise DataError(
+            "there is no column 'id'.", where=str(source), fix="Turn it into a data set with 'matgen data'."
+        )
+    return table, structures
+
+
+def _numbers(table: pd.DataFrame, column: str, source: str | Path) -> np.ndarray:
     if column not in table:
-        raise DataError(f"there is no column {column!r}.", where=str(data), fix=did_you_mean(column, table.columns))
+        raise DataError(f"there is no column {column!r}.", where=str(source), fix=did_you_mean(column, table.columns))
     try:
-        values = table[column].to_numpy(dtype=float)
-    except ValueError as error:
-        raise DataError(f"the column {column!r} does not hold numbers ({error}).", where=str(data)) from error
-    there = np.isfinite(values)
-    return [s for s, ok in zip(structures, there, strict=True) if ok], values[there], int((~there).sum())
+        return table[column].to_numpy(dtype=float, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"the column {column!r} does not hold numbers ({error}).", where=str(source)) from error
 
 
 def measured(model: Surrogate, structures: Sequence[Structure], values: np.ndarray) -> dict[str, float]:

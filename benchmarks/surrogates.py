@@ -1,0 +1,187 @@
+"""Surrogates against baselines on one split: errors, coverage, and what dropping the uncertain ones gains.
+
+Usage (data sets as made by ``matgen data ingest``):
+
+    python benchmarks/surrogates.py --data VAL --data TRAIN_PART --data MPTS_VAL --data MPTS_TEST \
+        --exclude MP20_TEST --test MP20_TEST > benchmarks/surrogates.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+from sklearn.cluster import KMeans
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from matgen.data.property import find_property
+from matgen.features.composition import composition_features, fractions
+from matgen.runtime import limit_threads
+from matgen.surrogates.base import SURROGATES, Prediction
+from matgen.surrogates.conformal import Z_LEVEL
+from matgen.surrogates.ensemble import DeepEnsemble
+from matgen.surrogates.storage import load_surrogate, shipped
+from matgen.surrogates.training import read_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matgen.surrogates.base import Surrogate
+
+BOOTSTRAPS, CLUSTERS, RATTLED = 2000, 5, 800
+
+
+def interval_of_mean(errors: np.ndarray) -> str:
+    """Mean with its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    means = [errors[rng.integers(0, len(errors), len(errors))].mean() for _ in range(BOOTSTRAPS)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{errors.mean():.4f} ({low:.4f} to {high:.4f})"
+
+
+def coverage(prediction: Prediction, values: np.ndarray) -> float:
+    """Share of values within the 90 % interval, in %."""
+    return 100 * float((np.abs(prediction.mean - values) <= Z_LEVEL * prediction.std).mean())
+
+
+def retention(errors: np.ndarray, uncertainty: np.ndarray) -> str:
+    """Mean errors after dropping the most uncertain 0, 20, 40 and 60 %."""
+    order = np.argsort(uncertainty, kind="stable")
+    kept = [errors[order[: round(len(errors) * share)]].mean() for share in (1.0, 0.8, 0.6, 0.4)]
+    return " | ".join(f"{mean:.4f}" for mean in kept)
+
+
+def baselines(prop: str, train: Sequence[Structure], values: np.ndarray, test: Sequence[Structure]) -> dict:
+    """Predictions of a constant, a linear model and a random forest on compositions."""
+    forest = SURROGATES.get("composition-forest")(find_property(prop))
+    forest.fit(train, values, rng=np.random.default_rng(0))
+    linear = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
+    linear.fit(np.hstack([composition_features(train), fractions(train)]), values)
+    mean = linear.predict(np.hstack([composition_features(test), fractions(test)]))
+    return {
+        "dummy (median)": np.full(len(test), np.median(values)),
+        "linear (ridge, composition)": mean,
+        "random forest (composition)": forest.predict(test),
+    }
+
+
+def raw_spread(model: Surrogate, structures: Sequence[Structure]) -> np.ndarray | None:
+    """Plain standard deviation over the members, the usual baseline of uncertainty."""
+    if not isinstance(model, DeepEnsemble) or model.domain is None:
+        return None
+    return model._signals(model.items(structures), model.domain)[1][:, 0]
+
+
+def distorted(structures: Sequence[Structure], rattle: float, strain: float) -> list[Structure]:
+    """Structures with atoms moved by ``rattle`` Å (normal, each axis) and cells strained by ``strain`` (normal)."""
+    rng, found = np.random.default_rng(0), []
+    for structure in structures:
+        bend = np.eye(3) + rng.normal(0, strain, (3, 3))
+        moved = structure.cart_coords + rng.normal(0, rattle, (len(structure), 3))
+        cell = Lattice(structure.lattice.matrix @ bend)
+        found.append(Structure(cell, structure.species, cell.get_fractional_coords(moved @ bend)))
+    return found
+
+
+def section(prop: str, train: tuple, test: tuple) -> None:
+    """All tables of one property."""
+    unit = find_property(prop).unit
+    found = baselines(prop, *train[:2], test[0])
+    models = {name: load_surrogate(name) for name, card in shipped().items() if card["property"] == prop}
+    found |= {name: model.predict(test[0]) for name, model in models.items()}
+    print(f"\n## {find_property(prop).label} ({unit})\n\n{len(train[1])} training rows, {len(test[1])} test rows.\n")
+    print("| model | MAE (95 % bootstrap interval) | 90 % interval holds, % | in domain, % |\n|---|---|---|---|")
+    for name, answer in found.items():
+        if isinstance(answer, Prediction):
+            held = f"{coverage(answer, test[1]):.1f} | {100 * answer.in_domain.mean():.1f}"
+            print(f"| {name} | {interval_of_mean(np.abs(answer.mean - test[1]))} | {held} |")
+        else:
+            print(f"| {name} | {interval_of_mean(np.abs(answer - test[1]))} | | |")
+    print("\n| MAE after dropping the most uncertain | 0 % | 20 % | 40 % | 60 % |\n|---|---|---|---|---|")
+    for name, answer in found.items():
+        if isinstance(answer, Prediction):
+            errors = np.abs(answer.mean - test[1])
+            print(f"| {name}, calibrated std | {retention(errors, answer.std)} |")
+            spread = raw_spread(models[name], test[0]) if name in models else None
+            if spread is not None:
+                print(f"| {name}, plain ensemble std | {retention(errors, spread)} |")
+    robustness(models, test)
+
+
+def robustness(models: dict[str, Surrogate], test: tuple) -> None:
+    """What distortions do to the shipped structure models."""
+    chosen = np.random.default_rng(0).permutation(len(test[1]))[:RATTLED]
+    structures, values = [test[0][i] for i in chosen], test[1][chosen]
+    print(f"\n| distorted input ({len(chosen)} test rows) | MAE to the relaxed label | coverage, % | in domain, % |")
+    print("|---|---|---|---|")
+    for name, model in models.items():
+        if "graph" not in name:
+            continue
+        for rattle, strain in ((0.0, 0.0), (0.02, 0.005), (0.05, 0.01), (0.1, 0.02), (0.2, 0.04)):
+            answer = model.predict(distorted(structures, rattle, strain))
+            held = f"{coverage(answer, values):.1f} | {100 * answer.in_domain.mean():.1f}"
+            mae = np.abs(answer.mean - values).mean()
+            print(f"| {name}, atoms {rattle} Å, strain {strain} | {mae:.4f} | {held} |")
+
+
+def clusters_left_out(prop: str, structures: Sequence[Structure], values: np.ndarray) -> None:
+    """Coverage on whole regions of chemistry that were not in training, for quick models fitted here."""
+    labels = KMeans(CLUSTERS, n_init=3, random_state=0).fit_predict(fractions(structures))
+    kinds = {
+        "composition-forest": {"trees": 40},
+        "composition-ensemble": {"members": 3, "epochs": 15, "batch": 256, "rate": 2e-3},
+    }
+    print(f"\n### {find_property(prop).label}: leave-cluster-out (k-means, {CLUSTERS} clusters of element fractions)\n")
+    print("| model | MAE | 90 % interval holds, % | by cluster, % | in domain, % |\n|---|---|---|---|---|")
+    for kind, settings in kinds.items():
+        errors, inside, domain, each = [], [], [], []
+        for cluster in range(CLUSTERS):
+            out = labels == cluster
+            model = SURROGATES.get(kind)(find_property(prop), **settings)
+            model.fit(
+                [s for s, o in zip(structures, out, strict=True) if not o], values[~out], rng=np.random.default_rng(0)
+            )
+            answer = model.predict([s for s, o in zip(structures, out, strict=True) if o])
+            errors.append(np.abs(answer.mean - values[out]))
+            inside.append(errors[-1] <= Z_LEVEL * answer.std)
+            domain.append(answer.in_domain)
+            each.append(f"{100 * inside[-1].mean():.0f}")
+        share = 100 * np.concatenate(inside).mean()
+        mae, near = np.concatenate(errors).mean(), 100 * np.concatenate(domain).mean()
+        print(f"| {kind} | {mae:.4f} | {share:.1f} | {', '.join(each)} | {near:.1f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", action="append", required=True)
+    parser.add_argument("--exclude")
+    parser.add_argument("--test", required=True)
+    parser.add_argument("--column", action="append", default=[], help="property=column, if named otherwise")
+    parser.add_argument("--skip-clusters", action="store_true")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    limit_threads(1)
+    columns = dict(pair.split("=") for pair in options.column)
+    print(f"# Surrogates\n\n`{' '.join(['python', 'benchmarks/surrogates.py', *sys.argv[1:]])}`\n")
+    print(
+        f"{datetime.now(UTC).date()}, {platform.machine()}, one thread. Protocol: train on the pool, test on rows never"
+    )
+    print("seen; baselines are fitted in this run, shipped models are loaded. Intervals: mean ± 1.645 std.")
+    for prop in ("e_form", "band_gap"):
+        train = read_values(options.data, columns.get(prop, prop), options.exclude)
+        test = read_values(options.test, columns.get(prop, prop))
+        section(prop, train, test)
+        if not options.skip_clusters:
+            clusters_left_out(prop, *train[:2])
+
+
+if __name__ == "__main__":
+    main()
