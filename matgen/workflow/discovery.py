@@ -12,9 +12,11 @@ import pandas as pd
 
 from matgen.constraints.screening import screen
 from matgen.data.candidates import Candidates
-from matgen.data.dataset import CARD, Dataset
+from matgen.data.dataset import CARD, STRUCTURES, Dataset
 from matgen.data.ingest import ingest
-from matgen.evaluate.known import known_in, shipped
+from matgen.data.structures import pack, read_structures
+from matgen.evaluate.known import Known, shipped
+from matgen.evaluate.known_building import describe_rows
 from matgen.evaluate.novelty import novelty
 from matgen.generators.base import CARD as MODEL_CARD
 from matgen.generators.base import WEIGHTS
@@ -28,7 +30,6 @@ from matgen.surrogates.prediction import predict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matgen.evaluate.known import Known
     from matgen.workflow.kinds.discover import Discover
     from matgen.workflow.stage import Facts, Workspace
 
@@ -92,7 +93,9 @@ class Discovery:
     def novelty(self, work: Workspace) -> Facts:
         """Reject repeats and known structures before the dear stages."""
         before = work.candidates("screen")
-        judged = novelty(before, self._known(work), reject_known=self.config.novelty.reject_known)
+        for place, source in enumerate(self._references(work)):
+            _describe(Path(source), work).to_parquet(work.folder / f"known-{place}.parquet", index=False)
+        judged = novelty(before, self._known(work, work.folder), reject_known=self.config.novelty.reject_known)
         # Judged again, and recorded, once the structures are relaxed.
         after = _without(judged, ["unique", "novel", "nearest_known"])
         _labelled(after, before, "novelty").write(work.folder)
@@ -152,7 +155,7 @@ class Discovery:
 
     def distinct(self, work: Workspace) -> Facts:
         """Reject what relaxed into a structure that is known, or into the same one as a candidate of lower energy."""
-        before, known = work.candidates("hull").order_by("e_above_hull"), self._known(work)
+        before, known = work.candidates("hull").order_by("e_above_hull"), self._known(work, work.done["novelty"])
         judged = novelty(before, known, reject_known=self.config.novelty.reject_known)
         _labelled(judged, before, "distinct").write(work.folder)
         return {"novelty_reference": " and ".join(one.name for one in known)}
@@ -170,10 +173,15 @@ class Discovery:
         rank(work.candidates("predict"), plan.objectives, floor=plan.floor).write(work.folder)
         return {}
 
-    def _known(self, work: Workspace) -> list[Known]:
-        plan = self.config.novelty
-        own = [*plan.reference, *([str(work.done["data"] / DATASET)] if "data" in work.done else [])]
-        return [*([shipped()] if plan.shipped else []), *map(known_in, own)]
+    def _references(self, work: Workspace) -> list[str]:
+        """Known structures of one's own."""
+        return [*self.config.novelty.reference, *([str(work.done["data"] / DATASET)] if "data" in work.done else [])]
+
+    def _known(self, work: Workspace, folder: Path) -> list[Known]:
+        """All known structures, described in a folder of the novelty stage where they are one's own."""
+        names = [Path(source).name for source in self._references(work)]
+        own = [Known(name, pd.read_parquet(folder / f"known-{i}.parquet")) for i, name in enumerate(names)]
+        return [*([shipped()] if self.config.novelty.shipped else []), *own]
 
     def _draw(self, place: int, work: Workspace) -> Candidates:
         plan = self.config.sample[place]
@@ -220,6 +228,18 @@ def finish(folder: Path, done: Mapping[str, Path], top: int) -> list[str]:
     exported = export(candidates, folder)
     report(folder, top=top)
     return [ACCEPTED, REJECTED, *exported, FILE]
+
+
+def _describe(source: Path, work: Workspace) -> pd.DataFrame:
+    """Fingerprints of the known structures in a data set or file."""
+    table = source / STRUCTURES
+    _, structures = read_structures(table if table.exists() else source)
+    items = pd.DataFrame(pack(structures)).to_dict("records")
+    rows = work.executor.map(describe_rows, items, name="fingerprints", shard=200, seconds=60.0)
+    whole = [row for row in rows if "error" not in row]
+    if len(whole) < len(rows):
+        log.warning("%d of %d known structures of %s could not be described", len(rows) - len(whole), len(rows), source)
+    return pd.DataFrame(whole, columns=["formula", "space_group", "fingerprint"])
 
 
 def _joined(parts: Sequence[Candidates]) -> Candidates:
