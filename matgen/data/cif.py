@@ -8,7 +8,7 @@ import warnings
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 from pymatgen.io.cif import CifParser, str2float
 
 from matgen.errors import DataError
@@ -60,6 +60,7 @@ def read_cif(text: str) -> tuple[Structure, list[str]]:
             parser: Any = CifParser.from_str(text, check_cif=False)
             raw: dict[str, Any] = next(iter(parser.as_dict().values()), {})
             notes = list(_site_notes(raw))
+            unclear = list(_unclear_elements(raw))
             structures = parser.parse_structures(primitive=False, on_error="raise")
     except DataError:
         raise
@@ -67,7 +68,7 @@ def read_cif(text: str) -> tuple[Structure, list[str]]:
         raise DataError(f"unreadable CIF: {_reason(error)}.") from error
     _check_symmetry(raw, parser.warnings)
     _check_cell(raw, structures[0])
-    _check_formula(raw, structures[0], parser.warnings)
+    _check_formula(raw, structures[0], unclear)
     return structures[0], notes + list(_repairs(parser.warnings))
 
 
@@ -100,10 +101,26 @@ def _site_notes(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"atom {label} without a number for its occupancy taken as fully occupied"
 
 
+def _unclear_elements(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Symbols that pymatgen reads as an element although they say something else, such as ``Fo`` or ``Vac``."""
+    for symbol in dict.fromkeys(_column(raw, "_atom_site_type_symbol") or _column(raw, "_atom_site_label")):
+        letters = re.match(r"[A-Za-z]*", symbol)
+        word = letters[0].capitalize() if letters else ""
+        if not word:
+            raise DataError(f"no element: {symbol!r}.")
+        if word not in Element.__members__:
+            yield symbol
+
+
 def _check_symmetry(raw: Mapping[str, Any], warned: list[str]) -> None:
     number = raw.get("_symmetry_Int_Tables_number", raw.get("_space_group_IT_number", "1"))
     symbol = raw.get("_symmetry_space_group_name_H-M", raw.get("_space_group_name_H-M_alt", "P1"))
-    lowest = str(number).strip() in {"1", "?", "."} and re.sub(r"[\s'\"]", "", str(symbol)).upper() in {"P1", "?", "."}
+    operations = _column(raw, "_symmetry_equiv_pos_as_xyz") or _column(raw, "_space_group_symop_operation_xyz")
+    lowest = (
+        len(operations) <= 1
+        and str(number).strip() in {"1", "?", "."}
+        and re.sub(r"[\s'\"]", "", str(symbol)).upper() in {"P1", "?", "."}
+    )
     if not lowest and any("Defaulting to P1" in text for text in warned):
         raise DataError(f"symmetry: the CIF names space group {symbol} ({number}) but its operations cannot be read.")
     for text in warned:
@@ -119,18 +136,15 @@ def _check_cell(raw: Mapping[str, Any], structure: Structure) -> None:
             raise DataError(f"cell: no cell has the given lengths and angles ({name.replace('_', ' ')} {given:g}).")
 
 
-def _check_formula(raw: Mapping[str, Any], structure: Structure, warned: list[str]) -> None:
+def _check_formula(raw: Mapping[str, Any], structure: Structure, unclear: list[str]) -> None:
     text = raw.get("_chemical_formula_sum")
     try:
         given = Composition(text if isinstance(text, str) else "")
     except (ValueError, KeyError):
         given = Composition()
     if not given:
-        for guess in warned:
-            if match := re.fullmatch(r"(\S+) parsed as (\w*)", guess):
-                raise DataError(
-                    f"unclear element: {match[1]!r} could be {match[2] or 'anything'}, no formula confirms it."
-                )
+        if unclear:
+            raise DataError(f"unclear element: {unclear[0]!r}, and no formula in the CIF that tells.")
         return
     if not same_shares(given, structure.composition):
         raise DataError(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from matgen.data.gate import judge
 from matgen.data.readers.base import find_reader, plain_stem
+from matgen.data.records import safe_id
 from matgen.data.structures import STRUCTURE_COLUMNS
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _row(record: Record, judged: Row) -> Row:
         "row": record.row,
         "source": record.source,
         "source_id": record.id,
-        "id": record.id or f"{plain_stem(Path(record.source))}-{record.row}",
+        "id": safe_id(record.id or f"{plain_stem(Path(record.source))}-{record.row}"),
         "split": record.split,
         "format": record.format,
         "raw": record.excerpt(),

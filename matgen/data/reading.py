@@ -13,7 +13,7 @@ import numpy as np
 from pymatgen.core import Composition, Element, Lattice, Structure
 from pymatgen.io.vasp.inputs import BadPoscarWarning, Poscar
 
-from matgen.data.cif import read_cif
+from matgen.data.cif import FARTHEST_COORDINATE, read_cif
 from matgen.data.structures import from_atoms
 from matgen.elements import symbols
 from matgen.errors import DataError
@@ -60,6 +60,8 @@ def read_content(kind: Format, content: str | Mapping[str, Any]) -> Reading:
         raise DataError("unreadable: empty.")
     if isinstance(content, str) and len(content) > LONGEST_TEXT:
         raise DataError(f"unreadable: {len(content):,} characters are too many for one structure.")
+    if isinstance(content, str):
+        content = content.replace("\r\n", "\n").replace("\r", "\n")
     try:
         return READ[kind](content)
     except DataError:
@@ -129,6 +131,7 @@ def _poscar(text: str) -> Reading:
         if issubclass(warning.category, BadPoscarWarning) and "cannot be determined" in str(warning.message):
             raise DataError("unreadable POSCAR: it does not name its elements.")
     _check_poscar_length(text, len(structure))
+    _check_places(structure.frac_coords)
     return Reading(structure, structure.composition)
 
 
@@ -166,6 +169,8 @@ def from_ase(atoms: Atoms) -> Reading:
     results = getattr(atoms.calc, "results", {})
     if np.isscalar(energy := results.get("energy")):
         values["energy_per_atom"] = float(np.real(energy)) / len(atoms)
+    if atoms.cell.rank == 3:
+        _check_places(atoms.cell.scaled_positions(atoms.positions))
     structure = from_atoms(atoms)
     return Reading(structure, structure.composition, values)
 
@@ -187,8 +192,14 @@ def _pymatgen_sites(document: Mapping[str, Any]) -> dict[str, Any]:
         "cell": document["lattice"]["matrix"],
         "pbc": document["lattice"].get("pbc", (True, True, True)),
         "frac" if key == "abc" else "cart": [site[key] for site in sites],
-        "species": [{part["element"]: part.get("occu", 1.0) for part in site["species"]} for site in sites],
+        "species": [{_symbol(part["element"]): part.get("occu", 1.0) for part in site["species"]} for site in sites],
     }
+
+
+def _symbol(name: Any) -> str:
+    if not isinstance(name, str) or name.isdigit():
+        raise DataError(f"no element: {name!r}.")
+    return name
 
 
 def _jarvis_sites(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,10 +221,17 @@ def _sites(content: str | Mapping[str, Any]) -> Reading:
     species = content["species"]
     cartesian = "cart" in content
     places = _array(content["cart" if cartesian else "frac"], "coordinates", (len(species), 3))
-    if not np.isfinite(places).all():
-        raise DataError("not finite: a coordinate.")
+    _check_places(lattice.get_fractional_coords(places) if cartesian else places)
     structure = Structure(lattice, [_named(site) for site in species], places, coords_are_cartesian=cartesian)
     return Reading(structure, structure.composition)
+
+
+def _check_places(frac: np.ndarray) -> None:
+    """Refuse coordinates that are no numbers, or so far out that rounding has lost their place in the cell."""
+    if not np.isfinite(frac).all():
+        raise DataError("not finite: a coordinate.")
+    if np.abs(frac).max(initial=0.0) > FARTHEST_COORDINATE:
+        raise DataError(f"absurd coordinate: {np.abs(frac).max():.3g} cells away.")
 
 
 def _named(site: Mapping[str, Any]) -> dict[str, float]:

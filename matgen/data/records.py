@@ -51,6 +51,11 @@ class Record:
         return re.sub(r"[^\x20-\x7e\xa1-\ud7ff\uf900-\uffef]+", " ", str(self.content)[:length])
 
 
+def safe_id(text: str) -> str:
+    """An id that can also be the name of a file: other characters become underscores, dots do not lead."""
+    return re.sub(r"^[.\s]+|[^\w.+\-#()\[\],=@ ]+", "_", text.strip())[:200]
+
+
 def split_name(text: str | None) -> str | None:
     """``train``, ``val`` or ``test`` where a text is a spelling of one of them, otherwise the text itself."""
     return SPLITS.get(text.strip().lower(), text.strip()) if text else None

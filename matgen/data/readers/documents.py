@@ -82,7 +82,7 @@ def record(document: Any, number: int, source: str, name: str | None = None) -> 
     if kind is not None and kind not in CLASSES:
         return Record(number, source, "document", str(document), id=name, problem=f"documents of {kind} are not read")
     holder = next((document[key] for key in ("structure", "atoms") if isinstance(document.get(key), dict)), document)
-    values = {k: v for k, v in document.items() if isinstance(v, str | int | float) and not k.startswith("@")}
+    values = {k: v for k, v in document.items() if isinstance(v, str | int | float) and k != "charge" and k[:1] != "@"}
     if isinstance(data := document.get("data"), dict):
         values = {k: v for k, v in data.items() if isinstance(v, str | int | float)} | values
     found = next((str(values.pop(key)) for key in NAMES["id"] if key in values), name)

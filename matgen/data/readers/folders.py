@@ -141,7 +141,7 @@ def _structure_reader(name: str) -> StructureFile | None:
 
 
 def _is_hidden(path: Path | PurePosixPath) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts)
 
 
 def _endings() -> list[str]:

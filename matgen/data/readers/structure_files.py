@@ -103,8 +103,17 @@ def _frames(lines: list[str]) -> Iterator[tuple[str, str | None]]:
             problem = f"line {at + 1} should be a number of atoms: {lines[at][:40]!r}"
         elif len(frame) < atoms + 2:
             problem = f"the frame at line {at + 1} has fewer than its {atoms} atoms"
+        elif lines[at + len(frame) : at + len(frame) + 1] and not _ends(lines[at + len(frame)]):
+            problem = f"the frame at line {at + 1} has more than its {atoms} atoms"
+            following = (i for i in range(at + len(frame), len(lines)) if _ends(lines[i]))
+            frame = lines[at : next(following, len(lines))]
         yield "\n".join(frame) + "\n", problem
         at += len(frame)
+
+
+def _ends(line: str) -> bool:
+    """Whether a line after a frame is blank or begins another."""
+    return not line.strip() or _count(line) > 0
 
 
 def _text(raw: bytes, name: str) -> tuple[str, tuple[str, ...]]:
