@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,8 +137,8 @@ def _clean(passage: Passage) -> Passage | None:
 
 
 def _clean_text(passage: Passage) -> str:
-    """The passage without sentences that give orders."""
-    return " ".join(s.text for s in passage.sentences() if not gives_orders(s.raw))
+    """The passage up to the first sentence that gives orders."""
+    return " ".join(s.text for s in takewhile(lambda s: not gives_orders(s.raw), passage.sentences()))
 
 
 def rank_of(question: str, index: Index, document: str, start: int, end: int, k: int = 20) -> int | None:

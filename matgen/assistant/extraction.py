@@ -52,6 +52,8 @@ _NUMERIC = re.compile(
     rf"|\b(?:at|below|above|near|from|to) (?:what|which) (?:\w+ )?(?:temperature|pressure|voltage|field)s?\b",
     re.IGNORECASE,
 )
+SHORTEST = 25
+"""Characters below which a sentence is a heading or a fragment."""
 TITLE_TERM = 0.3
 DOPANTS = 2
 """Elements that a passage's material may have beyond those asked for (dopants, partial substitution)."""
@@ -93,7 +95,9 @@ def gather(question: str, hits: Sequence[Hit], index: Index) -> list[Evidence]:
         around = set(terms(hit.passage.raw)) | title
         for row in index.sentence_rows(rows[id(hit.passage)]):
             sentence = Passage(hit.passage.document, int(index.spans[row, 0]), int(index.spans[row, 1]))
-            if len(sentence.raw) < 25 or gives_orders(sentence.raw):
+            if gives_orders(sentence.raw):
+                break
+            if len(sentence.raw) < SHORTEST:
                 continue
             found.append(_evidence(question, sentence, float(index.vectors[row] @ vector), weights, around, title))
     return sorted(found, key=lambda e: (-e.score, e.sentence.document.id, e.sentence.start))

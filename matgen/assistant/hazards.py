@@ -79,6 +79,10 @@ _ORDERS = re.compile(
     | \b(?:rate|give|assign|award|score)\b[^.]{0,30}\b(?:5/5|10/10|highest|maximum|full|top
         |best\ possible)\b[^.]{0,20}\b(?:
         score|rating|marks?|grade)\b
+    | ^\W*(?:please\s+|now\s+)?(?:call|invoke|run|send|visit|click|reply|respond|output|print|ignore|say|write|act
+        |execute|pretend|begin|append|insert|answer|repeat|forget|disregard|reveal|tell|email|start|finish|delete|open)\b
+    | \b(?:call|invoke|run|use|execute|trigger)\b.{0,20}\b(?:tool|function|command|plugin|script|agent)s?\b.{0,40}
+        \b(?:argument|parameter|with|to)\b
     | \b(?:environment\ variables?|api[_\ ]keys?|access\ tokens?)\b | \bjailbreak\b | \bdan\ mode\b
     | (?:[A-Za-z0-9+/]{80,}={0,2}) | [\u200b-\u200f\u202a-\u202e\u2060-\u2064\U000e0000-\U000e007f]
     """
@@ -101,5 +105,8 @@ def hazard(question: str) -> str | None:
 
 
 def gives_orders(sentence: str) -> bool:
-    """Whether a sentence of a document addresses a reader that is a machine; such a sentence is never evidence."""
+    """Whether a sentence of a document addresses a reader that is a machine.
+
+    Such a sentence, and what follows it in its passage, is never evidence.
+    """
     return _ORDERS.search(sentence) is not None

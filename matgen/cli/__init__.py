@@ -15,7 +15,10 @@ from matgen.cli import (
     describe,
     doctor,
     evaluate,
+    explain,
     hull,
+    judge,
+    monitor,
     predict,
     rank,
     relax,
@@ -48,6 +51,9 @@ app.command("list")(listing.verb)
 app.command("describe")(describe.verb)
 app.command("doctor")(doctor.verb)
 app.command("ask")(ask.verb)
+app.command("monitor")(monitor.verb)
+app.command("judge")(judge.verb)
+app.command("explain")(explain.verb)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(corpus.app, name="corpus")
