@@ -45,6 +45,21 @@ def pair_distribution(structure: Structure, species: np.ndarray) -> np.ndarray:
     return (flat.reshape(s, s, BINS) / counts[:, None, None]).astype(np.float32)
 
 
+def nearest_distances(structure: Structure, species: np.ndarray) -> np.ndarray:
+    """(S, S) Shortest distance between atoms of each two species, in units of (V/A)^(1/3), at most ``FARTHEST``.
+
+    Args:
+        structure: A atoms.
+        species: (A,) species of each atom, 0 to S - 1.
+    """
+    unit = (structure.volume / len(structure)) ** (1 / 3)
+    centre, neighbour, _, distance = structure.get_neighbor_list(FARTHEST * unit)
+    s = int(species.max()) + 1
+    shortest = np.full(s * s, FARTHEST)
+    np.minimum.at(shortest, species[centre] * s + species[neighbour], distance / unit)
+    return shortest.reshape(s, s)
+
+
 def distances_between(distributions: np.ndarray) -> np.ndarray:
     """(K, K) root mean square differences between K pair distributions given as rows."""
     flat = distributions.reshape(len(distributions), -1).astype(np.float64)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from pymatgen.core import Composition, Lattice, Structure
 
 from matgen.data.structures import read_structures, to_batch
-from matgen.errors import ConfigError
-from matgen.features.pair_distribution import distances_between
+from matgen.errors import ConfigError, did_you_mean
 from matgen.generators.base import GENERATORS, Generator
 from matgen.generators.masks import require_permitted
 from matgen.generators.proposals import Proposals
 from matgen.generators.prototypes import prototype_library
-from matgen.generators.templates import Placements, TemplateLibrary
+from matgen.generators.ranker import PlacementRanker, likeness, most_likely_first, shipped_ranker, votes_by_cost
+from matgen.generators.ranker_training import train_ranker
+from matgen.generators.templates import Placements, TemplateLibrary, joined
 from matgen.runtime import content_id, file_id
 
 if TYPE_CHECKING:
@@ -28,11 +30,16 @@ if TYPE_CHECKING:
     from matgen.data.request import Request
     from matgen.runtime import Streams
 
+Ranking = Literal["shipped", "library", "none"]
+
 DATASET_TABLE = "structures.parquet"
 """The structures in a folder that ``matgen data ingest`` wrote."""
 
-ALIKE = 0.03
-"""Placements whose pair distributions differ less are one structure."""
+OVERSUPPLY = 4
+"""Placements that are compared for each structure asked for; many of them are the same structure."""
+
+LESSONS = 4000
+"""Structures of the library that teach a ranker of its own, at most."""
 
 RATTLE = 0.05
 """Å; standard deviation of the displacements, times the number of the round."""
@@ -42,16 +49,19 @@ RATTLE = 0.05
 class Retrieval(Generator):
     """Known structure types filled with other elements; the baseline beside every learned generator.
 
-    With a formula, sample ``i`` of a call is the i-th most similar distinct structure: templates with the same atom
-    counts, elements assigned to slots by the smallest sum of count x (|ΔMendeleev number| + 8 |Δelectronegativity|),
-    cells scaled by elemental volumes. It does not depend on the seed. Where the library has no further structure, the
-    list is gone through again with displaced atoms, so that a relaxation can leave the template's symmetry.
+    With a formula, sample ``i`` is the i-th most likely structure: templates with the same atom counts, elements
+    assigned to slots by the smallest sum of count x (|ΔMendeleev number| + 8 |Δelectronegativity|), ranked by a
+    small learned judge, cells scaled by elemental volumes. It does not depend on the seed. Where the library has no
+    further structure, the list is gone through again with displaced atoms, so that a relaxation can leave the
+    template's symmetry.
 
     Without a formula, each sample draws templates and replaces ions by similar ones so that charges add up to zero.
 
     Args:
         library: Folder of an ingested data set, or a structure file; by default the structure types that come with
             matgen.
+        ranker: ``shipped`` was trained on Materials Project structures; ``library`` is trained on the library when
+            first needed (about a minute); ``none`` goes by the sum above alone.
         candidates: Placements of a formula that are compared.
         max_atoms: Largest cell where the number of atoms is not asked for.
         tries: Substitutions among which each sample without a formula takes the most similar.
@@ -60,10 +70,18 @@ class Retrieval(Generator):
     name = "retrieval"
     conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group"})
 
-    def __init__(self, library: str | None = None, candidates: int = 64, max_atoms: int = 20, tries: int = 12) -> None:
-        super().__init__(library=library, candidates=candidates, max_atoms=max_atoms, tries=tries)
+    def __init__(
+        self,
+        library: str | None = None,
+        ranker: Ranking = "shipped",
+        candidates: int = 64,
+        max_atoms: int = 20,
+        tries: int = 12,
+    ) -> None:
+        super().__init__(library=library, ranker=ranker, candidates=candidates, max_atoms=max_atoms, tries=tries)
         if library is not None and not Path(library).exists():
             raise ConfigError("no such data set.", where=library, fix="Make one with 'matgen data ingest'.")
+        self.ranking = _known_ranking(ranker)
         self.candidates, self.max_atoms, self.tries = candidates, max_atoms, tries
         self._given: TemplateLibrary | None = None
 
@@ -92,45 +110,98 @@ class Retrieval(Generator):
         path = self.config["library"]
         return prototype_library() if path is None else read_library(path)
 
+    @cached_property
+    def own_ranker(self) -> PlacementRanker:
+        """The ranker that this library teaches; the same library always teaches the same one."""
+        return train_ranker(self.library, candidates=self.candidates, most=LESSONS)
+
     def sample(
-        self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
+        self,
+        request: Request,
+        *,
+        rng: Streams,
+        constraints: Sequence[Constraint] = (),
+        ranker: Ranking | None = None,
+        **options: Any,
     ) -> Batch:
-        """``request.n`` structures; there are no options."""
+        """``request.n`` structures.
+
+        Args:
+            request: What is asked.
+            rng: Streams by sample index.
+            constraints: Those with a mask are met exactly.
+            ranker: In place of the generator's setting, for requests with a formula.
+            options: None are known.
+        """
         request.require_honoured_by(self.conditions, self.name)
+        if options:
+            raise ConfigError(f"there is no option {sorted(options)[0]!r}.", where="retrieval", fix="Known: 'ranker'.")
         if request.formula is not None:
-            found = self._most_similar(request, constraints)
-            return to_batch(_nth(found, i, rng.at(i)) for i in range(request.n))
+            ranking = self.ranking if ranker is None else _known_ranking(ranker)
+            found = self._most_likely(request, constraints, ranking, rng.start + request.n)
+            return to_batch(_nth(found, rng.start + i, rng.at(i)) for i in range(request.n))
         proposals = Proposals(self.library, request, constraints, self.max_atoms, self.tries)
         return to_batch(proposals.draw(stream) for stream in rng.many(request.n))
 
-    def _most_similar(self, request: Request, constraints: Sequence[Constraint]) -> list[Structure]:
-        """At most ``request.n`` distinct structures of a formula, most similar templates first."""
-        unit = Composition(request.formula).reduced_composition
-        counts = {element.Z: round(amount) for element, amount in unit.items()}
-        require_permitted(np.repeat(list(counts), list(counts.values())), constraints)
-        if request.elements and {e.symbol for e in unit} != set(request.elements):
-            raise ConfigError("the formula is not of the chemical system.", where="formula")
-        atoms = sum(counts.values())
-        multiples = range(1, max(1, self.max_atoms // atoms) + 1)
-        if request.n_atoms is not None:
-            multiples = (
-                range(request.n_atoms // atoms, request.n_atoms // atoms + 1)
-                if request.n_atoms % atoms == 0
-                else range(0)
+    def sample_each(
+        self,
+        requests: Sequence[Request],
+        *,
+        rng: Streams,
+        constraints: Sequence[Constraint] = (),
+        **options: Any,
+    ) -> Batch:
+        """One structure for each request; for a formula the most likely one, wherever it stands in the list."""
+        from torch_geometric.data import Batch
+
+        batches = [
+            self.sample(
+                replace(request, n=1),
+                rng=rng.shifted(i) if request.formula is None else replace(rng, start=0),
+                constraints=constraints,
+                **options,
             )
-        found = [
-            self.library.placements({z: n * m for z, n in counts.items()}, self.candidates, request.space_group)
-            for m in multiples
+            for i, request in enumerate(requests)
         ]
-        structures = _distinct(self.library, found, request.n)
-        if not structures:
+        return Batch.from_data_list([batch[0] for batch in batches])
+
+    def _most_likely(
+        self, request: Request, constraints: Sequence[Constraint], ranking: Ranking, n: int
+    ) -> list[Structure]:
+        """At most ``n`` distinct structures of a formula, most likely first."""
+        counts = _formula_unit(request)
+        require_permitted(np.repeat(list(counts), list(counts.values())), constraints)
+        placements = self._placements(request, counts, max(self.candidates, OVERSUPPLY * n))
+        if not len(placements):
             raise ConfigError(
                 f"the library has no template for {request.formula}"
                 + (" in that cell." if request.given - {"formula"} else "."),
                 where="formula",
                 fix="Give a larger library with --library, or use 'flow-mp20'.",
             )
-        return structures
+        alike = likeness(self.library, placements)
+        order = most_likely_first(self._votes(placements, alike, ranking), alike, n)
+        chosen = [(self.library.templates[placements.template[k]], placements.elements[k]) for k in order]
+        return [template.fill(elements, self.library.volumes) for template, elements in chosen]
+
+    def _placements(self, request: Request, counts: dict[int, int], limit: int) -> Placements:
+        """Placements in all cell sizes that the request leaves open."""
+        atoms = sum(counts.values())
+        if request.n_atoms is not None:
+            multiples = [request.n_atoms // atoms] if request.n_atoms % atoms == 0 else []
+        else:
+            multiples = list(range(1, max(1, self.max_atoms // atoms) + 1))
+        found = [
+            self.library.placements({z: n * m for z, n in counts.items()}, limit, request.space_group)
+            for m in multiples
+        ]
+        return joined(found, limit)
+
+    def _votes(self, placements: Placements, alike: np.ndarray, ranking: Ranking) -> np.ndarray:
+        if ranking == "none":
+            return votes_by_cost(placements)
+        ranker = shipped_ranker() if ranking == "shipped" else self.own_ranker
+        return ranker.votes(self.library, placements, alike)
 
 
 def read_library(path: str | Path) -> TemplateLibrary:
@@ -145,22 +216,17 @@ def _table(path: str | Path) -> Path:
     return folded if folded.exists() else Path(path)
 
 
-def _distinct(library: TemplateLibrary, found: Sequence[Placements], n: int) -> list[Structure]:
-    """The first ``n`` structures by cost that do not look like an earlier one."""
-    ordered = sorted((cost, m, k) for m, placements in enumerate(found) for k, cost in enumerate(placements.cost))
-    looks: list[np.ndarray] = []
-    structures: list[Structure] = []
-    for _, m, k in ordered:
-        index, elements = int(found[m].template[k]), found[m].elements[k]
-        by_element = np.argsort(elements)
-        look = library.distribution(index)[np.ix_(by_element, by_element)]
-        if looks and distances_between(np.stack([*looks, look]))[-1, :-1].min() < ALIKE:
-            continue
-        looks.append(look)
-        structures.append(library.templates[index].fill(elements, library.volumes))
-        if len(structures) == n:
-            break
-    return structures
+def _known_ranking(name: str) -> Ranking:
+    if name not in get_args(Ranking):
+        raise ConfigError(f"there is no ranker {name!r}.", where="ranker", fix=did_you_mean(name, get_args(Ranking)))
+    return name  # type: ignore[return-value]
+
+
+def _formula_unit(request: Request) -> dict[int, int]:
+    unit = Composition(request.formula).reduced_composition
+    if request.elements and {e.symbol for e in unit} != set(request.elements):
+        raise ConfigError("the formula is not of the chemical system.", where="formula")
+    return {element.Z: round(amount) for element, amount in unit.items()}
 
 
 def _nth(structures: Sequence[Structure], i: int, rng: np.random.Generator) -> Structure:

@@ -17,8 +17,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.optimize import linear_sum_assignment
 
 from matgen.data.symmetry import space_group
-from matgen.elements import N_NUMBERS
-from matgen.features.pair_distribution import pair_distribution
+from matgen.features.pair_distribution import nearest_distances, pair_distribution
 from matgen.features.similarity import dissimilarity
 from matgen.features.volumes import element_counts, elemental_volumes, fit_elemental_volumes
 from matgen.runtime import content_id
@@ -74,6 +73,10 @@ class Template:
         """Å³."""
         return float(abs(np.linalg.det(self.cell)))
 
+    def structure(self) -> Structure:
+        """The known structure."""
+        return Structure(Lattice(self.cell), list(self.elements[self.slots]), self.frac)
+
     def fill(self, elements: np.ndarray, volumes: np.ndarray) -> Structure:
         """The structure with ``elements`` (S,) on the slots, scaled by the ratio of summed elemental volumes (119,)."""
         ratio = (self.counts * volumes[elements]).sum() / (self.counts * volumes[self.elements]).sum()
@@ -119,6 +122,7 @@ class TemplateLibrary:
         self.groups = {counts: np.array(members) for counts, members in groups.items()}
         self._elements = {c: np.array([self.templates[i].elements for i in m]) for c, m in self.groups.items()}
         self._distributions: dict[int, np.ndarray] = {}
+        self._nearest: dict[int, np.ndarray] = {}
         self._space_groups: dict[int, int] = {}
 
     @classmethod
@@ -161,15 +165,21 @@ class TemplateLibrary:
         """(S, S, B) pair distribution of a template over its slots."""
         if index not in self._distributions:
             t = self.templates[index]
-            bare = Structure(Lattice(t.cell), list(t.elements[t.slots]), t.frac)
-            self._distributions[index] = pair_distribution(bare, t.slots)
+            self._distributions[index] = pair_distribution(t.structure(), t.slots)
         return self._distributions[index]
+
+    def nearest(self, index: int) -> np.ndarray:
+        """(S, S) shortest distances between a template's slots, in units of the cube root of the volume per atom."""
+        if index not in self._nearest:
+            t = self.templates[index]
+            self._nearest[index] = nearest_distances(t.structure(), t.slots)
+        return self._nearest[index]
 
     def space_group(self, index: int) -> int:
         """International number of a template's space group, 0 where the search fails."""
         if index not in self._space_groups:
             t = self.templates[index]
-            self._space_groups[index] = space_group(t.fill(t.elements, np.ones(N_NUMBERS)), symprec=0.1) or 0
+            self._space_groups[index] = space_group(t.structure(), symprec=0.1) or 0
         return self._space_groups[index]
 
     def members(self, counts: np.ndarray, space_group: int | None = None) -> np.ndarray:
@@ -207,6 +217,19 @@ class TemplateLibrary:
         first = np.argsort(cost.ravel(), kind="stable")[:limit]
         template, filled = np.repeat(members, kept)[first], filled.reshape(-1, len(elements))[first]
         return Placements(template, filled, counts, cost.ravel()[first] / counts.sum())
+
+
+def joined(parts: Sequence[Placements], limit: int) -> Placements:
+    """The ``limit`` cheapest of several placements of one composition in cells of different size."""
+    parts = [part for part in parts if len(part)] or list(parts[:1])
+    if not parts:
+        none = np.zeros(0, dtype=int)
+        return Placements(none, none.reshape(0, 0), none, np.zeros(0))
+    template, elements, cost = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("template", "elements", "cost")
+    )
+    first = np.argsort(cost, kind="stable")[:limit]
+    return Placements(template[first], elements[first], parts[0].counts, cost[first])
 
 
 def slot_order(elements: np.ndarray, counts: np.ndarray) -> np.ndarray:
