@@ -15,7 +15,7 @@ from matgen.data.candidates import Candidates
 from matgen.data.dataset import CARD, STRUCTURES, Dataset
 from matgen.data.ingest import ingest
 from matgen.data.structures import pack, read_structures
-from matgen.evaluate.known import Known, shipped
+from matgen.evaluate.known import COLUMNS, Known, shipped
 from matgen.evaluate.known_building import describe_rows
 from matgen.evaluate.novelty import novelty
 from matgen.generators.base import CARD as MODEL_CARD
@@ -239,7 +239,7 @@ def _describe(source: Path, work: Workspace) -> pd.DataFrame:
     whole = [row for row in rows if "error" not in row]
     if len(whole) < len(rows):
         log.warning("%d of %d known structures of %s could not be described", len(rows) - len(whole), len(rows), source)
-    return pd.DataFrame(whole, columns=["formula", "space_group", "fingerprint"])
+    return pd.DataFrame(whole, columns=list(COLUMNS))
 
 
 def _joined(parts: Sequence[Candidates]) -> Candidates:

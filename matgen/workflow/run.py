@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,8 @@ def run(
     config = load_workflow(workflow, settings)
     path = Path(out) if out is not None else Path("runs") / _name(workflow, config)
     folder = RunFolder(path.absolute())
-    stages = config.stages()
+    # A plugin may take part in any stage, so a changed one makes all of them new.
+    stages = [replace(stage, files=(*stage.files, *config.plugins)) for stage in config.stages()]
     with folder.opened():
         if not config.network_folder:
             refuse_network(folder.path)
@@ -103,18 +104,18 @@ class _Runner:
             if record is None:
                 log.info("stage %d of %d: %s", number, len(self.stages), stage.name)
                 self.folder.record({**_summary(self.config, records), "state": f"at stage {stage.name}"})
-                record = self._do(stage, fingerprints[stage.name])
+                record = self._do(stage, fingerprints)
             records.append(record)
         return self._finish(records, kept)
 
-    def _do(self, stage: Stage, fingerprint: str) -> dict[str, Any]:
+    def _do(self, stage: Stage, fingerprints: Mapping[str, str]) -> dict[str, Any]:
         start = time.monotonic()
         with self.folder.part(stage) as part:
-            work = self._workspace(part, stage, fingerprint)
+            work = self._workspace(part, stage, fingerprints)
             facts = stage.work(work)
             seconds = round(time.monotonic() - start, 2)
             record = {
-                "fingerprint": fingerprint,
+                "fingerprint": fingerprints[stage.name],
                 "version": stage.version,
                 "settings": stage.settings,
                 "seconds": seconds,
@@ -126,11 +127,10 @@ class _Runner:
         shutil.rmtree(work.unfinished, ignore_errors=True)
         return record
 
-    def _workspace(self, part: Path, stage: Stage, fingerprint: str) -> Workspace:
-        path = self.folder.path
-        scope = f"{stage.name}/{stage.version}"
+    def _workspace(self, part: Path, stage: Stage, fingerprints: Mapping[str, str]) -> Workspace:
+        path, scope = self.folder.path, stage.scope(fingerprints)
         executor = LedgerExecutor(path / LEDGER, self.inner, scope, network=self.config.network_folder)
-        unfinished = path / UNFINISHED / f"{stage.name}-{fingerprint}"
+        unfinished = path / UNFINISHED / f"{stage.name}-{fingerprints[stage.name]}"
         return Workspace(part, {s.name: path / s.folder for s in self.stages}, executor, path, unfinished)
 
     def _finish(self, records: list[dict[str, Any]], kept: dict[str, Any]) -> Run:

@@ -11,6 +11,7 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from matgen.errors import ConfigError, MatgenError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from matgen.workflow.stage import Stage
 
 CONFIG, RECORD, ENVIRONMENT, LOG, LOCK = "config.yaml", "run.json", "environment.json", "run.log", ".lock"
+PRODUCED = ("candidates", "rejected", "report")
+"""How the names of products begin."""
+
 STAGE, LEDGER, UNFINISHED = "stage.json", "ledger", "unfinished"
 
 log = logging.getLogger(__name__)
@@ -112,11 +116,11 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Remove what a killed process had begun: parts of stages, and files without their final name."""
-        for left in [*self.path.glob(".*"), *(self.path / LEDGER).glob(".*")]:
-            if left.is_dir():
-                shutil.rmtree(left)
-            elif left.name != LOCK:
-                left.unlink(missing_ok=True)
+        for part in self.path.glob(".*.part"):
+            shutil.rmtree(part)
+        begun = [self.path.glob(f".{name}.*") for name in (*PRODUCED, CONFIG, RECORD, ENVIRONMENT)]
+        for left in chain(*begun, (self.path / LEDGER).glob(".*")):
+            left.unlink(missing_ok=True)
 
     def _read(self, name: str) -> dict[str, Any]:
         try:

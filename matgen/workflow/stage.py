@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from matgen.data.candidates import ACCEPTED, REJECTED, Candidates
@@ -52,6 +53,7 @@ class Stage:
         work: Makes the files of the stage and returns facts about them.
         settings: The part of the configuration on which its result depends, as plain values.
         after: Names of the stages whose results it reads.
+        reads: Those among them whose files the workers read by themselves.
         files: Files and folders outside the run that it reads.
         version: Raised when the code changes its results.
     """
@@ -61,6 +63,7 @@ class Stage:
     work: Callable[[Workspace], Facts]
     settings: Any = None
     after: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     files: tuple[Path, ...] = field(default=())
     version: int = 1
 
@@ -76,8 +79,20 @@ class Stage:
             before: Fingerprint of each earlier stage, by name.
         """
         inputs = {name: before[name] for name in self.after}
-        read = [contents(path) for path in self.files]
-        return content_id(self.name, self.version, self.settings, inputs, read, length=16)
+        return content_id(self.name, self.version, self.settings, inputs, self.contents, length=16)
+
+    def scope(self, before: Mapping[str, str]) -> str:
+        """Identifies all that the results of its shards depend on besides their items.
+
+        Args:
+            before: Fingerprint of each earlier stage, by name.
+        """
+        return content_id(self.name, self.version, [before[name] for name in self.reads], self.contents, length=16)
+
+    @cached_property
+    def contents(self) -> list[str]:
+        """Hashes of what its files hold."""
+        return [contents(path) for path in self.files]
 
 
 def contents(path: Path) -> str:

@@ -118,7 +118,7 @@ def test_anything_else_is_exit_code_1(workflow, tmp_path):
 
 def test_check_shows_the_resolved_configuration_and_runs_nothing(workflow, tmp_path):
     result = matgen("run", workflow, "--check", "--json", "--set", "measure.shard=7", cwd=tmp_path)
-    assert json.loads(result.stdout)["measure"] == {"slow": 0.0, "shard": 7, "journal": None}
+    assert json.loads(result.stdout)["measure"]["shard"] == 7
     assert not (tmp_path / "runs").exists()
 
 

@@ -74,8 +74,7 @@ def test_the_resolved_configuration_reproduces_the_run(tmp_path):
     assert products(first.folder) == products(again.folder)
 
 
-@pytest.mark.parametrize("shard", [1, 7, 64])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("shard", "workers"), [(1, 2), (7, 1), (64, 2)])
 def test_shards_and_workers_do_not_change_the_result(tmp_path, shard, workers):
     expected = products(toy(tmp_path, out="expected").folder)
     run({"workflow": "toy"}, [f"measure.shard={shard}", f"workers={workers}"], out=tmp_path / "run")
@@ -104,6 +103,32 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows_and_shards_are_reus
     assert len(journal.read_text().split()) <= measured + 2 + 3 + 3  # only the last, changed shards
 
 
+def test_results_of_shards_do_not_outlive_the_files_that_workers_read(tmp_path):
+    library, journal = tmp_path / "library", tmp_path / "journal"
+    for content in ("one", "one", "two"):
+        library.write_text(content)
+        toy(tmp_path, f"library={library}", "measure.reads=true", f"measure.journal={journal}")
+    assert journal.read_text().split().count("0") == 2
+
+
+def test_a_changed_plugin_makes_everything_new(tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text("FIRST = 1\n")
+    first = toy(tmp_path, f"plugins=[{plugin}]").record["stages"]
+    assert toy(tmp_path, f"plugins=[{plugin}]").record["stages"] == first
+    plugin.write_text("SECOND = 2\n")
+    second = toy(tmp_path, f"plugins=[{plugin}]").record["stages"]
+    assert all(a["fingerprint"] != b["fingerprint"] for a, b in zip(first, second, strict=True))
+
+
+def test_other_hidden_files_in_the_folder_of_a_run_are_left_alone(tmp_path):
+    toy(tmp_path)
+    (tmp_path / "run" / ".gitignore").write_text("*")
+    (tmp_path / "run" / ".candidates.parquet.x1.parquet").write_text("begun by a killed process")
+    toy(tmp_path)
+    assert {path.name for path in (tmp_path / "run").glob(".*")} == {".lock", ".gitignore"}
+
+
 def test_a_changed_input_file_redoes_the_stage_that_reads_it(tmp_path):
     library = tmp_path / "library"
     library.mkdir()
@@ -119,7 +144,7 @@ def test_a_damaged_stage_is_done_again(tmp_path, damage):
     expected = products(toy(tmp_path).folder)
     victim = tmp_path / "run" / "02-measure" / ("stage.json" if damage == "stage.json" else "candidates.parquet")
     whole = victim.read_bytes()
-    for cut in range(1, 65, 9):
+    for cut in range(1, 65, 21):
         victim.write_bytes(whole[:-cut])
         if damage == "gone":
             victim.unlink()
@@ -187,7 +212,7 @@ def test_a_run_of_another_kind_is_refused(tmp_path):
         toy(tmp_path)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5, 8, 12, 17, 23, 30, 45, 60])
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 9, 17, 30, 60])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device")])
 def test_a_disk_that_fails_at_the_nth_write_leaves_old_or_new_and_the_run_goes_on(tmp_path, monkeypatch, number, error):
     calls = 0

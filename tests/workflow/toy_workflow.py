@@ -31,6 +31,7 @@ class Measure(Section):
     slow: float = 0.0
     shard: Count = 3
     journal: str | None = None
+    reads: bool = False
 
 
 @WORKFLOWS.register("toy")
@@ -43,10 +44,11 @@ class Toy(Workflow):
 
     def stages(self):
         files = (self.library,) if self.library else ()
+        reads = ("draw",) if self.measure.reads else ()
         drawing = {"seed": self.seed, "n": self.n}
         return [
             Stage(1, "draw", self._draw, drawing, files=files),
-            Stage(2, "measure", self._measure, {"journal": self.measure.journal}, ("draw",)),
+            Stage(2, "measure", self._measure, {"journal": self.measure.journal}, ("draw",), reads),
             Stage(4, "choose", self._choose, {"top": self.top}, ("measure",)),
         ]
 

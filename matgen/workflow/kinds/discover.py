@@ -120,16 +120,16 @@ class Discover(Workflow):
             yield Stage(2, "train", do.train, _plain(self.train), ("data",))
             sources = ("data", "train")
         drawing = {"seed": self.seed, "sample": [_plain(entry) for entry in self.sample]}
-        yield Stage(3, "sample", do.sample, drawing, sources, self._model_files())
+        yield Stage(3, "sample", do.sample, drawing, sources, sources, self._model_files())
         yield Stage(4, "screen", do.screen, screening, ("sample",))
         known = sources[:1]
-        yield Stage(5, "novelty", do.novelty, _plain(self.novelty), ("screen", *known), self._known())
+        yield Stage(5, "novelty", do.novelty, _plain(self.novelty), ("screen", *known), files=self._known())
         judging = {"relax": self.relax.spec(), "predict": _plain(self.predict), "promote": _plain(self.promote)}
-        yield Stage(6, "promote", do.promote, judging, ("novelty",), self._judges())
+        yield Stage(6, "promote", do.promote, judging, ("novelty",), files=self._judges())
         yield Stage(7, "relax", do.relax, {**screening, **_plain(self.relax)}, ("promote",))
-        yield Stage(8, "hull", do.hull, _plain(self.hull), ("relax",), self._reference())
-        yield Stage(9, "distinct", do.distinct, _plain(self.novelty), ("hull", *known), self._known())
-        yield Stage(10, "predict", do.predict, _plain(self.predict), ("distinct",), self._surrogates())
+        yield Stage(8, "hull", do.hull, _plain(self.hull), ("relax",), files=self._reference())
+        yield Stage(9, "distinct", do.distinct, _plain(self.novelty), ("hull", *known), files=self._known())
+        yield Stage(10, "predict", do.predict, _plain(self.predict), ("distinct",), files=self._surrogates())
         yield Stage(11, "rank", do.rank, _plain(self.rank), ("predict",))
 
     def _check_sample(self, entry: SampleSection) -> None:
