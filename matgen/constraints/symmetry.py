@@ -38,8 +38,21 @@ LAST_OF_SYSTEM: dict[CrystalSystemName, int] = {
 """Highest space-group number of each crystal system (International Tables for Crystallography A)."""
 
 
-def space_group_number(structure: Structure, symprec: float = SYMPREC) -> int | None:
-    """International number of the space group found by moyo, or None where there is no answer.
+@dataclass(frozen=True)
+class Symmetry:
+    """What moyo finds.
+
+    Args:
+        space_group: International number.
+        n_primitive: Number of atoms in the primitive cell.
+    """
+
+    space_group: int
+    n_primitive: int
+
+
+def find_symmetry(structure: Structure, symprec: float = SYMPREC) -> Symmetry | None:
+    """Symmetry of an ordered structure, or None where there is no answer.
 
     That is so where a number is not finite, the cell is degenerate, or two atoms (images included) are closer than
     five tolerances: no symmetry can be told there, and moyo may search until memory is exhausted.
@@ -52,10 +65,17 @@ def space_group_number(structure: Structure, symprec: float = SYMPREC) -> int | 
     if not np.isfinite(cell).all() or shortest_distances(frac, cell).min() < 5 * symprec:
         return None
     try:
-        numbers = list(structure.atomic_numbers)
-        return int(moyopy.MoyoDataset(moyopy.Cell(cell.tolist(), frac.tolist(), numbers), symprec=symprec).number)
+        content = moyopy.Cell(cell.tolist(), frac.tolist(), list(structure.atomic_numbers))
+        found = moyopy.MoyoDataset(content, symprec=symprec)
     except ValueError:  # moyo's name for every cell in which it finds no symmetry operations
         return None
+    return Symmetry(int(found.number), len(found.prim_std_cell.numbers))
+
+
+def space_group_number(structure: Structure, symprec: float = SYMPREC) -> int | None:
+    """International number of the space group, None where :func:`find_symmetry` has no answer."""
+    found = find_symmetry(structure, symprec)
+    return found.space_group if found else None
 
 
 @cache
