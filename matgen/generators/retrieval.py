@@ -96,11 +96,11 @@ class Retrieval(Generator):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the settings and what the library holds."""
-        path = self.config["library"]
+        """Identifies the settings and what the library holds, wherever it lies."""
+        path, settings = self.config["library"], {**self.config, "library": None}
         if self._given is not None:
-            return content_id(self.name, self.config, self._given.fingerprint)
-        return content_id(self.name, self.config, file_id(_table(path)) if path else None)
+            return content_id(self.name, settings, self._given.fingerprint)
+        return content_id(self.name, settings, file_id(_table(path)) if path else None)
 
     @cached_property
     def library(self) -> TemplateLibrary:
