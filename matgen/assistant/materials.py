@@ -34,11 +34,13 @@ class Material:
         text: As written.
         formula: Reduced formula in alphabetical order, or an empty string where amounts are variable.
         system: Its elements, sorted and joined by hyphens.
+        spelled: The formula as chemists write it; of a name, the one that it stands for.
     """
 
     text: str
     formula: str
     system: str
+    spelled: str
 
 
 @cache
@@ -57,7 +59,7 @@ def parse_formula(text: str) -> Material | None:
         return None
     if text.isalpha() and text.isupper() and text not in _table()["capitals"]:
         return None  # UV, SOC, BCS and their kind are abbreviations
-    return Material(text, _reduced(amounts), "-".join(sorted(amounts)))
+    return Material(text, _reduced(amounts), "-".join(sorted(amounts)), text)
 
 
 def find_materials(text: str) -> list[Material]:
@@ -91,7 +93,7 @@ def systems(text: str) -> list[str]:
 
 def _named(text: str, formula: str) -> Material | None:
     amounts = amounts_of(formula)
-    return Material(text, _reduced(amounts), "-".join(sorted(amounts))) if amounts else None
+    return Material(text, _reduced(amounts), "-".join(sorted(amounts)), formula) if amounts else None
 
 
 _WORD = re.compile(r"[A-Za-z]+")

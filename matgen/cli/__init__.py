@@ -10,6 +10,7 @@ import typer
 
 from matgen.cli import (
     ask,
+    chat,
     corpus,
     data,
     describe,
@@ -18,6 +19,7 @@ from matgen.cli import (
     explain,
     hull,
     judge,
+    mcp,
     monitor,
     predict,
     rank,
@@ -51,6 +53,8 @@ app.command("list")(listing.verb)
 app.command("describe")(describe.verb)
 app.command("doctor")(doctor.verb)
 app.command("ask")(ask.verb)
+app.command("mcp")(mcp.verb)
+app.command("chat")(chat.verb)
 app.command("monitor")(monitor.verb)
 app.command("judge")(judge.verb)
 app.command("explain")(explain.verb)

@@ -53,3 +53,19 @@ def remove(
     from matgen.assistant.corpus import Corpus, default_folder
 
     emit({"removed": Corpus(corpus or default_folder()).remove(name)}, as_json)
+
+
+@app.command()
+def fetch(
+    service: Annotated[str, typer.Argument(help="arxiv, crossref or openalex; the request leaves this machine.")],
+    query: Annotated[str, typer.Argument(help="Words to search for.")],
+    n: Annotated[int, typer.Option(help="Results at most.")] = 25,
+    mail: Annotated[str, typer.Option(help="Contact for the service.")] = "",
+    corpus: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Search a literature service and add what it returns; the request is written to the audit log."""
+    from matgen.assistant.corpus import Corpus, default_folder
+    from matgen.assistant.services import fetch as search
+
+    emit(asdict(Corpus(corpus or default_folder()).add_documents(search(service, query, n=n, mail=mail))), as_json)

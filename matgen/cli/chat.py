@@ -1,0 +1,38 @@
+"""``matgen chat``: questions in the terminal, one after another."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from matgen.cli.ask import as_text
+from matgen.cli.console import stdout
+from matgen.errors import MatgenError
+
+
+def verb(
+    run: Annotated[Path | None, typer.Option(help="A run folder: questions about candidates go to its table.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Corpus folder [default: $MATGEN_HOME/corpus].")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file that chooses a language model.")] = None,
+) -> None:
+    """Ask in the terminal: the literature, the candidates of a run, or for new structures; an empty line ends."""
+    from matgen.assistant.backends import open_backend, read_config
+    from matgen.assistant.conversation import Conversation
+    from matgen.assistant.knowledge import open_index
+
+    backend = open_backend(read_config(config)) if config else None
+    conversation = Conversation(open_index(corpus), run, backend)
+    while line := typer.prompt(">", default="", show_default=False, prompt_suffix=" ").strip():
+        try:
+            reply = conversation.reply(line)
+        except MatgenError as error:
+            stdout.print(str(error), markup=False)
+            continue
+        if reply.request is not None:
+            stdout.print(reply.text, markup=False)
+            if typer.confirm("Is this what you want?"):
+                stdout.print(reply.command, markup=False)
+        elif reply.answer is not None:
+            stdout.print(as_text(reply.answer))
