@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 POTENTIALS: Registry[type[Potential]] = Registry("potential", "matgen.stability.potentials")
 
+MPTRJ_ELEMENTS = frozenset(range(1, 95)) - frozenset(range(84, 89))
+"""Elements of the Materials Project trajectories (MPtrj), from which many potentials learned: H to Pu but Po to Ra."""
+
 PotentialSpec = str | Mapping[str, Any]
 """A name, or a mapping with ``name`` and the potential's own settings (for example ``weights``)."""
 

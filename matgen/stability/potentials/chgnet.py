@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from matgen.errors import ConfigError, MissingPackageError, did_you_mean
 from matgen.stability.energy import EnergyScale
-from matgen.stability.potential import POTENTIALS, Evaluation, Potential
+from matgen.stability.potential import MPTRJ_ELEMENTS, POTENTIALS, Evaluation, Potential
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 SCALES = {"0.3.0": EnergyScale("chgnet-0.3.0", "MP2020"), "r2scan": EnergyScale("chgnet-r2scan", "none")}
 """The corrections are part of what CHGNet learned: its training energies contained them."""
-
-UNSEEN = frozenset(range(84, 89))
-"""Po, At, Rn, Fr, Ra: it has weights for them, but no training structure contained them."""
 
 
 @POTENTIALS.register("chgnet")
@@ -49,8 +46,8 @@ class CHGNet(Potential):
 
     @property
     def elements(self) -> frozenset[int]:
-        """The 89 elements of its training set: hydrogen to plutonium without polonium to radium."""
-        return frozenset(range(1, 95)) - UNSEEN
+        """Those of its training set; for the other five of the first 94 it has weights that nothing has trained."""
+        return MPTRJ_ELEMENTS
 
     def evaluate(self, batch: Batch, *, forces: bool = True) -> Evaluation:
         """Evaluate all systems of a batch at once (see :class:`Potential`)."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from matgen.errors import ConfigError
 from matgen.runtime import file_id, require
 from matgen.stability.ase_potential import CalculatorPotential, weights_file
 from matgen.stability.energy import EnergyScale
-from matgen.stability.potential import POTENTIALS
+from matgen.stability.potential import MPTRJ_ELEMENTS, POTENTIALS
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -20,7 +21,8 @@ class SevenNet(CalculatorPotential):
     """SevenNet (Park et al., J. Chem. Theory Comput. 20, 4857, 2024), with checkpoints in its wheel.
 
     Args:
-        model: ``7net-0`` or ``7net-l3i5``, or the path of a checkpoint.
+        model: ``7net-0`` or ``7net-l3i5``, or the path of a checkpoint. The package loads checkpoints in a way that may
+            run code in them: name only files that you trust.
     """
 
     name: ClassVar[str] = "sevennet"
@@ -32,7 +34,12 @@ class SevenNet(CalculatorPotential):
     @property
     def scale(self) -> EnergyScale:
         """One for each model."""
-        return EnergyScale(f"sevennet-{self.model.removeprefix('7net-')}")
+        return EnergyScale(f"sevennet-{Path(self.model).stem.removeprefix('7net-')}")
+
+    @property
+    def elements(self) -> frozenset[int]:
+        """The 89 elements of MPtrj, on which the models of the wheel were trained."""
+        return MPTRJ_ELEMENTS
 
     def build(self) -> Calculator:
         """SevenNet's ASE calculator on the CPU."""
