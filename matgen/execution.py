@@ -36,6 +36,9 @@ Row = dict[str, Any]
 START_SECONDS = 300.0
 """A worker that has not imported its function by then is given up."""
 
+REPEAT_SECONDS = 0.1
+"""A time limit that was swallowed strikes again after so long."""
+
 LOG_SECONDS = 15.0
 """Where stderr is no terminal, progress is logged this often."""
 
@@ -223,7 +226,8 @@ def time_limit(seconds: float) -> Iterator[None]:
         raise TimeoutError(f"took longer than {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again, because parsers catch every exception here and there, and so would swallow a single one.
+    signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
     try:
         yield
     finally:

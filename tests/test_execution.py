@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import os
 import signal
@@ -170,6 +171,17 @@ def test_time_limit_stops_the_block_and_nothing_after_it():
     with time_limit(0.2):
         pass
     time.sleep(0.3)
+
+
+def test_time_limit_stops_a_block_that_swallows_it():
+    with pytest.raises(TimeoutError), time_limit(0.05):
+        _swallow_once()
+
+
+def _swallow_once():
+    with contextlib.suppress(Exception):
+        time.sleep(10)
+    time.sleep(10)
 
 
 def _runs(pid):

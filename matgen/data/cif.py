@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Structure
 
+OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+
+TWO_ORIGINS = frozenset(
+    {48, 50, 59, 68, 70, 85, 86, 88, 125, 126, 129, 130, 133, 134, 137, 138, 141, 142, 201, 203, 222, 224, 227, 228}
+)
+"""Space groups of which the International Tables describe two choices of origin."""
+
 CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+
+VOLUME_TOLERANCE = 0.005
+"""Largest relative difference between the volume in the CIF and that of its cell."""
 
 SHARE_TOLERANCE = 0.01
 """Largest difference of an element's share of the atoms between the formula in the CIF and its atoms."""
@@ -67,6 +77,7 @@ def read_cif(text: str) -> tuple[Structure, list[str]]:
     except Exception as error:  # pymatgen raises a dozen unrelated types on broken text
         raise DataError(f"unreadable CIF: {_reason(error)}.") from error
     _check_symmetry(raw, parser.warnings)
+    notes += _origin_notes(raw)
     _check_cell(raw, structures[0])
     _check_formula(raw, structures[0], unclear)
     return structures[0], notes + list(_repairs(parser.warnings))
@@ -115,7 +126,7 @@ def _unclear_elements(raw: Mapping[str, Any]) -> Iterator[str]:
 def _check_symmetry(raw: Mapping[str, Any], warned: list[str]) -> None:
     number = raw.get("_symmetry_Int_Tables_number", raw.get("_space_group_IT_number", "1"))
     symbol = raw.get("_symmetry_space_group_name_H-M", raw.get("_space_group_name_H-M_alt", "P1"))
-    operations = _column(raw, "_symmetry_equiv_pos_as_xyz") or _column(raw, "_space_group_symop_operation_xyz")
+    operations = next((found for key in OPERATIONS if (found := _column(raw, key))), [])
     lowest = (
         len(operations) <= 1
         and str(number).strip() in {"1", "?", "."}
@@ -128,12 +139,29 @@ def _check_symmetry(raw: Mapping[str, Any], warned: list[str]) -> None:
             raise DataError("missing atoms: the CIF leaves out the positions of hydrogen.")
 
 
+def _origin_notes(raw: Mapping[str, Any]) -> list[str]:
+    """A note where operations come from a symbol that leaves the origin open; pymatgen knows origin 1 alone."""
+    given = any(_column(raw, key) for key in OPERATIONS)
+    number = str(raw.get("_symmetry_Int_Tables_number", raw.get("_space_group_IT_number", ""))).strip()
+    symbol = str(raw.get("_symmetry_space_group_name_H-M", raw.get("_space_group_name_H-M_alt", "")))
+    if given or not number.isdigit() or int(number) not in TWO_ORIGINS:
+        return []
+    if re.search(r":\s*2\s*$|\bZ\s*$", symbol):
+        raise DataError(f"symmetry: {symbol} has its origin at choice 2, and the CIF lists no operations.")
+    if re.search(r":\s*1\s*$|\bS\s*$", symbol):
+        return []
+    return ["no operations in the CIF: origin choice 1 assumed"]
+
+
 def _check_cell(raw: Mapping[str, Any], structure: Structure) -> None:
-    """Angles that no cell can have are silently bent by pymatgen."""
+    """Angles that no cell can have are silently bent by pymatgen; a stated volume tells of a damaged edge."""
     for name, value in zip(CELL, structure.lattice.parameters, strict=True):
         given = _number(raw.get(f"_cell_{name}"))
         if not math.isnan(given) and not math.isclose(given, value, rel_tol=1e-3, abs_tol=1e-3):
             raise DataError(f"cell: no cell has the given lengths and angles ({name.replace('_', ' ')} {given:g}).")
+    volume = _number(raw.get("_cell_volume"))
+    if not math.isnan(volume) and not math.isclose(volume, structure.volume, rel_tol=VOLUME_TOLERANCE):
+        raise DataError(f"cell: the CIF says {volume:g} Å³, its edges and angles make {structure.volume:g} Å³.")
 
 
 def _check_formula(raw: Mapping[str, Any], structure: Structure, unclear: list[str]) -> None:
@@ -150,6 +178,10 @@ def _check_formula(raw: Mapping[str, Any], structure: Structure, unclear: list[s
         raise DataError(
             f"formula: the CIF says {given.reduced_formula}, its atoms make {structure.composition.reduced_formula}."
         )
+    contents, units = structure.composition.num_atoms, _number(raw.get("_cell_formula_units_Z"))
+    possible = [given.num_atoms, units * given.num_atoms]  # some programs write the sum for the whole cell
+    if not math.isnan(units) and not any(math.isclose(contents, n, rel_tol=SHARE_TOLERANCE) for n in possible):
+        raise DataError(f"formula: the CIF says {possible[1]:g} atoms in the cell, its sites make {contents:g}.")
 
 
 def same_shares(one: Composition, other: Composition, tolerance: float = SHARE_TOLERANCE) -> bool:

@@ -58,12 +58,12 @@ def _judge(item: Row, limits: Limits, seconds: float) -> Row:
         with time_limit(seconds):
             reading = read_content(item["format"], item["content"])
             stage = "composition"
-            notes = reading.notes + _check_formula(item["formula"], reading.composition)
             if reading.structure is None:
-                return _formula_row(reading, notes)
+                return _formula_row(reading, reading.notes)
             structure, more = settled(reading.structure)
+            notes = reading.notes + more + _check_formula(item["formula"], structure.composition)
             stage = "structure"
-            return _structure_row(*_plausible(structure, limits), reading, notes + more)
+            return _structure_row(*_plausible(structure, limits), reading, notes)
     except (DataError, TimeoutError) as error:
         return {"stage": stage, "reason": str(error).rstrip(".")}
 

@@ -6,7 +6,6 @@ import io
 import re
 import warnings
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +62,10 @@ def read_content(kind: Format, content: str | Mapping[str, Any]) -> Reading:
     if isinstance(content, str):
         content = content.replace("\r\n", "\n").replace("\r", "\n")
     try:
-        return READ[kind](content)
+        reading = READ[kind](content)
+        if not reading.composition:
+            raise DataError(f"unreadable {kind}: no atoms.")
+        return reading
     except DataError:
         raise
     except TimeoutError as error:
@@ -130,22 +132,23 @@ def _poscar(text: str) -> Reading:
     for warning in caught:
         if issubclass(warning.category, BadPoscarWarning) and "cannot be determined" in str(warning.message):
             raise DataError("unreadable POSCAR: it does not name its elements.")
-    _check_poscar_length(text, len(structure))
+    _check_poscar_lines(text, structure)
     _check_places(structure.frac_coords)
     return Reading(structure, structure.composition)
 
 
-def _check_poscar_length(text: str, atoms: int) -> None:
-    """More coordinates than the counts in line 7 would be dropped silently."""
+def _check_poscar_lines(text: str, structure: Structure) -> None:
+    """Surplus coordinates, and elements behind coordinates that differ from line 6, would be ignored silently."""
     lines = [line.split() for line in text.strip().splitlines()]
-    coordinates = [i for i, words in enumerate(lines) if i >= 6 and len(words) >= 3 and _is_number(words[0])]
-    run = 1
-    for before, after in pairwise(coordinates):
-        if after != before + 1:
-            break
-        run += 1
-    if run > atoms:
-        raise DataError(f"unreadable POSCAR: it counts {atoms} atoms but lists more coordinates.")
+    places = [i for i, words in enumerate(lines) if i >= 6 and len(words) >= 3 and all(map(_is_number, words[:3]))]
+    block = [i for n, i in enumerate(places) if i - places[0] == n]
+    if len(block) > len(structure):
+        raise DataError(f"unreadable POSCAR: it counts {len(structure)} atoms but lists more coordinates.")
+    for i, site in zip(block, structure, strict=False):
+        # With selective dynamics F is a flag, not fluorine.
+        named = next((w for w in lines[i][3:4] if w in Element.__members__ and w not in {"T", "F"}), None)
+        if named is not None and named != site.specie.symbol:
+            raise DataError(f"unreadable POSCAR: an atom is {site.specie.symbol} by its place but {named} by its line.")
 
 
 def _extxyz(text: str) -> Reading:

@@ -38,8 +38,9 @@ class CifFile(StructureFile):
 
     @classmethod
     def recognises(cls, head: bytes) -> bool:
-        """A data block and a cell near the beginning."""
-        return b"data_" in head and b"_cell_length" in head
+        """A data block and a cell near the beginning, and no header of a table before them."""
+        begins_so = head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"#", b"data_", b"_", b"loop_"))
+        return begins_so and b"data_" in head and b"_cell_length" in head
 
     def records(self, raw: bytes, name: str) -> Iterator[Record]:
         """One record a data block."""
