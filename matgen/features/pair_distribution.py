@@ -5,6 +5,7 @@ Shapes: A atoms, S species, B bins.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import pi
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,25 @@ WIDTH = 0.12
 CENTRES = np.linspace(NEAREST, FARTHEST, BINS)
 
 
-def pair_distribution(structure: Structure, species: np.ndarray) -> np.ndarray:
-    """(S, S, B) How many atoms of the second species lie at each distance around an atom of the first, on average.
+@dataclass(frozen=True)
+class Pairs:
+    """How the species of a structure surround each other.
 
-    g_ab(μ) = 1/n_a Σ_{i in a} Σ_{j in b} exp(-(r_ij - μ)² / 2σ²) (1 + cos(π r_ij / r_max)) / 2, with distances in
-    units of (V/A)^(1/3). Invariant under translation, rotation, choice of cell and of units; smooth in the atomic
-    positions.
+    Args:
+        distribution: (S, S, B) how many atoms of the second species lie at each distance around an atom of the first,
+            on average.
+        nearest: (S, S) shortest distance between two species, at most ``FARTHEST``.
+    """
+
+    distribution: np.ndarray
+    nearest: np.ndarray
+
+
+def pairs(structure: Structure, species: np.ndarray) -> Pairs:
+    """Pair distribution and shortest distances, in units of (V/A)^(1/3).
+
+    g_ab(μ) = 1/n_a Σ_{i in a} Σ_{j in b} exp(-(r_ij - μ)² / 2σ²) (1 + cos(π r_ij / r_max)) / 2. Invariant under
+    translation, rotation, choice of cell and of units; smooth in the atomic positions.
 
     Args:
         structure: A atoms.
@@ -35,29 +49,17 @@ def pair_distribution(structure: Structure, species: np.ndarray) -> np.ndarray:
     unit = (structure.volume / len(structure)) ** (1 / 3)
     centre, neighbour, _, distance = structure.get_neighbor_list(FARTHEST * unit)
     r = distance / unit
-    smear = np.exp(-(((r[:, None] - CENTRES) / WIDTH) ** 2) / 2)
-    smear *= (0.5 * (1 + np.cos(pi * r / FARTHEST)))[:, None]
     counts = np.bincount(species)
     s = len(counts)
-    # One histogram for all pairs of species and bins is much faster than adding row by row.
     pair = species[centre] * s + species[neighbour]
+    nearest = np.full(s * s, FARTHEST)
+    np.minimum.at(nearest, pair, r)
+    smear = np.exp(-(((r[:, None] - CENTRES) / WIDTH) ** 2) / 2)
+    smear *= (0.5 * (1 + np.cos(pi * r / FARTHEST)))[:, None]
+    # One histogram for all pairs of species and bins is much faster than adding row by row.
     flat = np.bincount((pair[:, None] * BINS + np.arange(BINS)).ravel(), smear.ravel(), minlength=s * s * BINS)
-    return (flat.reshape(s, s, BINS) / counts[:, None, None]).astype(np.float32)
-
-
-def nearest_distances(structure: Structure, species: np.ndarray) -> np.ndarray:
-    """(S, S) Shortest distance between atoms of each two species, in units of (V/A)^(1/3), at most ``FARTHEST``.
-
-    Args:
-        structure: A atoms.
-        species: (A,) species of each atom, 0 to S - 1.
-    """
-    unit = (structure.volume / len(structure)) ** (1 / 3)
-    centre, neighbour, _, distance = structure.get_neighbor_list(FARTHEST * unit)
-    s = int(species.max()) + 1
-    shortest = np.full(s * s, FARTHEST)
-    np.minimum.at(shortest, species[centre] * s + species[neighbour], distance / unit)
-    return shortest.reshape(s, s)
+    distribution = flat.reshape(s, s, BINS) / counts[:, None, None]
+    return Pairs(distribution.astype(np.float32), nearest.reshape(s, s))
 
 
 def distances_between(distributions: np.ndarray) -> np.ndarray:

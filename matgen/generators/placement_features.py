@@ -103,7 +103,7 @@ def _geometry(library: TemplateLibrary, placements: Placements, old: np.ndarray)
     new, share = placements.elements, placements.counts / placements.counts.sum()
     volume = np.array([library.templates[i].volume / library.templates[i].counts.sum() for i in placements.template])
     ratio = (library.volumes[new] @ share) / (library.volumes[old] @ share)
-    nearest = np.stack([library.nearest(i) for i in placements.template])
+    nearest = np.stack([library.pairs(i).nearest for i in placements.template])
     now, then = nearest * np.cbrt(volume * ratio)[:, None, None], nearest * np.cbrt(volume)[:, None, None]
     found = {"log_volume_ratio": np.log(ratio)}
     for name, radius in (("radii", np.exp(scales.log_covalent_radius())), ("sizes", 0.62 * np.cbrt(library.volumes))):

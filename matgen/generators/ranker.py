@@ -50,7 +50,7 @@ def oriented(library: TemplateLibrary, placements: Placements) -> np.ndarray:
     """(K, S, S, B) pair distributions, species by atomic number so that placements can be compared."""
     order = np.argsort(placements.elements, axis=1)
     pairs = zip(placements.template, order, strict=True)
-    return np.stack([library.distribution(i)[np.ix_(o, o)] for i, o in pairs])
+    return np.stack([library.pairs(i).distribution[np.ix_(o, o)] for i, o in pairs])
 
 
 class PlacementRanker(nn.Module):

@@ -47,7 +47,7 @@ def train_ranker(
     *,
     seed: int = 0,
     epochs: int = 12,
-    candidates: int = 64,
+    candidates: int = 128,
     most: int = 20_000,
     batch: int = 32,
     rate: float = 2e-3,
@@ -104,7 +104,7 @@ def gather(
         if len(placements) < 2:
             continue
         order = np.argsort(known.elements)
-        truth = library.distribution(int(i))[np.ix_(order, order)]
+        truth = library.pairs(int(i)).distribution[np.ix_(order, order)]
         distance = ((oriented(library, placements) - truth) ** 2).mean(axis=(1, 2, 3)) ** 0.5
         features = placement_features(library, placements, likeness(library, placements))
         names = tuple(features)

@@ -74,7 +74,7 @@ class Retrieval(Generator):
         self,
         library: str | None = None,
         ranker: Ranking = "shipped",
-        candidates: int = 64,
+        candidates: int = 128,
         max_atoms: int = 20,
         tries: int = 12,
     ) -> None:

@@ -17,7 +17,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.optimize import linear_sum_assignment
 
 from matgen.data.symmetry import space_group
-from matgen.features.pair_distribution import nearest_distances, pair_distribution
+from matgen.features.pair_distribution import Pairs, pairs
 from matgen.features.similarity import dissimilarity
 from matgen.features.volumes import element_counts, elemental_volumes, fit_elemental_volumes
 from matgen.runtime import content_id
@@ -121,8 +121,7 @@ class TemplateLibrary:
             groups[tuple(template.counts.tolist())].append(i)
         self.groups = {counts: np.array(members) for counts, members in groups.items()}
         self._elements = {c: np.array([self.templates[i].elements for i in m]) for c, m in self.groups.items()}
-        self._distributions: dict[int, np.ndarray] = {}
-        self._nearest: dict[int, np.ndarray] = {}
+        self._pairs: dict[int, Pairs] = {}
         self._space_groups: dict[int, int] = {}
 
     @classmethod
@@ -161,19 +160,12 @@ class TemplateLibrary:
         """Reduced compositions that the library knows, see :func:`reduced`."""
         return frozenset(reduced(t.elements, t.counts) for t in self.templates)
 
-    def distribution(self, index: int) -> np.ndarray:
-        """(S, S, B) pair distribution of a template over its slots."""
-        if index not in self._distributions:
-            t = self.templates[index]
-            self._distributions[index] = pair_distribution(t.structure(), t.slots)
-        return self._distributions[index]
-
-    def nearest(self, index: int) -> np.ndarray:
-        """(S, S) shortest distances between a template's slots, in units of the cube root of the volume per atom."""
-        if index not in self._nearest:
-            t = self.templates[index]
-            self._nearest[index] = nearest_distances(t.structure(), t.slots)
-        return self._nearest[index]
+    def pairs(self, index: int) -> Pairs:
+        """How a template's slots surround each other."""
+        if index not in self._pairs:
+            template = self.templates[index]
+            self._pairs[index] = pairs(template.structure(), template.slots)
+        return self._pairs[index]
 
     def space_group(self, index: int) -> int:
         """International number of a template's space group, 0 where the search fails."""
