@@ -47,7 +47,7 @@ def textbook() -> list[Structure]:
         sites = [[0.5] * 3, [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
         found.append(Structure(Lattice.cubic(a), [x, y, "O", "O", "O"], sites))
     for element, a in [("C", 3.567), ("Si", 5.431), ("Ge", 5.658)]:
-        found.append(Structure.from_spacegroup(227, Lattice.cubic(a), [element], [[0.125] * 3]))
+        found.append(Structure.from_spacegroup(227, Lattice.cubic(a), [element], [[0, 0, 0]]))
     return [s.get_primitive_structure() for s in found]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matgen.report.fields import FIELDS, fixed, flag, is_missing, number
+from matgen.report.fields import FIELDS, flag, is_missing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,24 +50,15 @@ def headline(records: Records) -> str:
 
 def lead(records: Records) -> str:
     """What was done and what came out, in a few sentences; only what the records say."""
-    table = records.table
-    said = [f"{_count(total(records), 'structure')} {'were' if total(records) != 1 else 'was'} proposed{_by(records)}."]
-    said.append(
-        f"{_number(len(records.rejected))} left on the way, each with a recorded reason; {_number(len(table))} remain"
-        f"{' and are ranked below' if 'rank' in table else ''}."
-    )
-    if "e_above_hull" in table:
-        near = sum(_near_hull(value) for value in table["e_above_hull"])
-        said.append(
-            f"{_number(near)} of them lie at most {NEAR_HULL:g} eV/atom above {hull_name(records)}{_thin(table)}."
-        )
-    if "novel" in table:
-        new = sum(bool(flag(value)) for value in table["novel"])
-        reference = _bracketed(protocol(records).get("Novelty reference", ""))
-        said.append(
-            f"{_number(new)} are new: they match none of the known structures{reference}." if new else "None is new."
-        )
-    return " ".join(said)
+    was = "was" if total(records) == 1 else "were"
+    said = [
+        f"{_count(total(records), 'structure')} {was} proposed{_by(records)}.",
+        f"{_number(len(records.rejected))} left on the way, each with a recorded reason; "
+        f"{_number(len(records.table))} remain{' and are ranked below' if 'rank' in records.table else ''}.",
+        _stability(records),
+        _novelty(records),
+    ]
+    return " ".join(filter(None, said))
 
 
 def caution(records: Records) -> str:
@@ -88,7 +79,7 @@ def figures(records: Records) -> list[Figure]:
         found.append(Figure(_number(n), f"valid, unique, new, ≤ {NEAR_HULL:g} eV/atom above hull"))
     energies = [e for e in map(number, table.get("e_above_hull", ())) if e is not None]
     if energies:
-        found.append(Figure(fixed(min(energies), 3), "eV/atom, lowest energy above hull"))
+        found.append(Figure(_number(sum(e <= 0 for e in energies)), "on or below the reference hull"))
     if seconds := sum(number(s) or 0.0 for s in records.run.get("timings", {}).values()):
         found.append(Figure(duration(seconds), "computing time"))
     return found
@@ -102,7 +93,8 @@ def protocol(records: Records) -> dict[str, str]:
 
 def hull_name(records: Records) -> str:
     """The hull that energies refer to."""
-    return f"the reference hull{_bracketed(protocol(records).get('Hull reference', ''))}"
+    name = protocol(records).get("Hull reference", "")
+    return f"the reference hull{f' ({name})' if name else ''}"
 
 
 def missing(table: pd.DataFrame) -> list[str]:
@@ -118,6 +110,23 @@ def duration(seconds: float) -> str:
     return f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
+def _stability(records: Records) -> str:
+    if "e_above_hull" not in records.table:
+        return ""
+    near = sum(_near_hull(value) for value in records.table["e_above_hull"])
+    lie = f"{_share(near, len(records.table))} {'lies' if near == 1 else 'lie'}"
+    return f"{lie} at most {NEAR_HULL:g} eV/atom above {hull_name(records)}{_thin(records.table)}."
+
+
+def _novelty(records: Records) -> str:
+    if "novel" not in records.table:
+        return ""
+    new = sum(bool(flag(value)) for value in records.table["novel"])
+    reference = protocol(records).get("Novelty reference", "")
+    are = f"{_share(new, len(records.table))} {'is' if new < 2 else 'are'} new"
+    return f"{are}: no known structure{f' of {reference}' if reference else ''} matches." if new else f"{are}."
+
+
 def _thin(table: pd.DataFrame) -> str:
     thin = sum(bool(flag(value)) for value in table.get("thin_system", ()))
     if not thin:
@@ -125,8 +134,8 @@ def _thin(table: pd.DataFrame) -> str:
     return f"; for {_number(thin)} the hull is thin, with too few known compounds in the chemical system to trust it"
 
 
-def _bracketed(name: str) -> str:
-    return f" ({name})" if name else ""
+def _share(part: int, whole: int) -> str:
+    return "All" if part == whole > 1 else "None" if part == 0 else _number(part)
 
 
 def _near_hull(value: object) -> bool:
@@ -145,4 +154,4 @@ def _count(n: int, noun: str) -> str:
 
 
 def _number(n: int) -> str:
-    return f"{n:,}".replace(",", "\u202f")
+    return f"{n:,}"

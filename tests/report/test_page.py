@@ -184,7 +184,7 @@ def test_the_success_count_needs_all_four_columns(folder):
     n = int((energies.iloc[:7] <= 0.1).sum())
     assert f"{n} new crystal candidates within 0.1 eV/atom of the reference hull" in page.words()
     assert "1.25 ± 0.50" in page.words()
-    assert "7 are new: they match none of the known structures." in page.words()
+    assert "7 are new: no known structure matches." in page.words()
 
 
 def test_top_limits_the_cards_but_not_the_table(folder):
