@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,8 +58,15 @@ def steps_shown(name: str, steps: int) -> Iterator[Callable[[int, int, dict[str,
         yield show
 
 
+TRACEBACK = "MATGEN_TRACEBACK"
+"""Environment variable that shows where an unexpected error arose."""
+
+
 def guarded(app: Callable[[], None]) -> None:
-    """Run the command line; an expected error becomes one line on stderr and its exit code."""
+    """Run the command line; an error becomes one line on stderr and its exit code.
+
+    An error that nobody foresaw is called unexpected; its traceback is shown on request only.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     try:
         app()
@@ -68,3 +76,13 @@ def guarded(app: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         stderr.print("stopped; the same command goes on from here.")
         sys.exit(130)
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        what = escape(" ".join(f"{type(error).__name__}: {error}".split())[:500])
+        fix = f"Unless it comes from a file of your own, please report it. {TRACEBACK}=1 shows where it arose."
+        stderr.print(f"[bold red]unexpected error:[/] {what} {fix}", highlight=False, soft_wrap=True)
+        sys.exit(1)

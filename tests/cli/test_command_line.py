@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,16 @@ def test_anything_else_is_exit_code_1(workflow, tmp_path):
     plugin.write_text("raise RuntimeError('the plugin is broken')\n")
     result = matgen("run", workflow, "--set", f"plugins=[{plugin}]")
     assert result.returncode == 1
+    assert "unexpected error: RuntimeError: the plugin is broken" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_traceback_is_shown_on_request():
+    code = "from matgen.cli.console import guarded; guarded(lambda: 1 / 0)"
+    environment = {**os.environ, "MATGEN_TRACEBACK": "1"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
 
 
 def test_check_shows_the_resolved_configuration_and_runs_nothing(workflow, tmp_path):
