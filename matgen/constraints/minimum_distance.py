@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
-from matgen.constraints.distances import shortest_distances, shortest_distances_of_batch
 from matgen.elements import covalent_radius, symbols
 from matgen.errors import ConfigError
+from matgen.features.distances import shortest_distances, shortest_distances_of_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from matgen.constraints.specification import DEFAULT_SPECS, Spec, build_constraints, specify
-from matgen.constraints.symmetry import SYMPREC, space_group_number
 from matgen.data.structures import STRUCTURE_COLUMNS, pack, unpack
+from matgen.data.symmetry import SYMPREC, space_group_number
 from matgen.execution import Serial
 
 if TYPE_CHECKING:

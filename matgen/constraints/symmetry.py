@@ -2,91 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-import moyopy
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
-from matgen.constraints.distances import shortest_distances
+from matgen.data.symmetry import SYMPREC, CrystalSystemName, crystal_system, space_group_number, symbol
 from matgen.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pymatgen.core import Structure
-
-# moyo logs a warning for each cell that is not primitive; its orbits, which that concerns, are not used here.
-logging.getLogger("moyo").setLevel(logging.ERROR)
-
-SYMPREC = 0.1
-"""Default tolerance in Å: generated structures are not yet relaxed."""
-
-CrystalSystemName = Literal["triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"]
-LAST_OF_SYSTEM: dict[CrystalSystemName, int] = {
-    "triclinic": 2,
-    "monoclinic": 15,
-    "orthorhombic": 74,
-    "tetragonal": 142,
-    "trigonal": 167,
-    "hexagonal": 194,
-    "cubic": 230,
-}
-"""Highest space-group number of each crystal system (International Tables for Crystallography A)."""
-
-
-@dataclass(frozen=True)
-class Symmetry:
-    """What moyo finds.
-
-    Args:
-        space_group: International number.
-        n_primitive: Number of atoms in the primitive cell.
-    """
-
-    space_group: int
-    n_primitive: int
-
-
-def find_symmetry(structure: Structure, symprec: float = SYMPREC) -> Symmetry | None:
-    """Symmetry of an ordered structure, or None where there is no answer.
-
-    That is so where a number is not finite, the cell is degenerate, or two atoms (images included) are closer than
-    five tolerances: no symmetry can be told there, and moyo may search until memory is exhausted.
-
-    Args:
-        structure: An ordered structure.
-        symprec: Tolerance in Å.
-    """
-    cell, frac = structure.lattice.matrix, structure.frac_coords
-    if not np.isfinite(cell).all() or shortest_distances(frac, cell).min() < 5 * symprec:
-        return None
-    try:
-        content = moyopy.Cell(cell.tolist(), frac.tolist(), list(structure.atomic_numbers))
-        found = moyopy.MoyoDataset(content, symprec=symprec)
-    except ValueError:  # moyo's name for every cell in which it finds no symmetry operations
-        return None
-    return Symmetry(int(found.number), len(found.prim_std_cell.numbers))
-
-
-def space_group_number(structure: Structure, symprec: float = SYMPREC) -> int | None:
-    """International number of the space group, None where :func:`find_symmetry` has no answer."""
-    found = find_symmetry(structure, symprec)
-    return found.space_group if found else None
-
-
-@cache
-def symbol(number: int) -> str:
-    """Short Hermann-Mauguin symbol of a space group."""
-    return str(moyopy.SpaceGroupType(number).hm_short).replace(" ", "")
-
-
-def crystal_system(number: int) -> CrystalSystemName:
-    """Crystal system of a space-group number."""
-    return next(name for name, last in LAST_OF_SYSTEM.items() if number <= last)
 
 
 @CONSTRAINTS.register("space_group")

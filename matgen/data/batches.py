@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 from torch_geometric.data import Batch
 
 from matgen.data.structures import wrap
-from matgen.data.symmetry import space_group
+from matgen.data.symmetry import space_group_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +58,7 @@ class TrainingSet:
         """Bring structures to canonical cells and find their space groups."""
         cells = [canonical(s) for s in structures]
         system = {name: torch.as_tensor(np.asarray(values, dtype=np.float32)) for name, values in targets.items()}
-        system["space_group"] = torch.tensor([space_group(s, symprec=0.1) or 0 for s in cells])
+        system["space_group"] = torch.tensor([space_group_number(s) or 0 for s in cells])
         return cls(
             numbers=torch.tensor([z for s in cells for z in s.atomic_numbers]),
             frac=torch.from_numpy(np.concatenate([s.frac_coords for s in cells])).float(),

@@ -18,7 +18,7 @@ from matgen.data.plausibility import (
 )
 from matgen.data.reading import Reading, read_content, read_formula, settled
 from matgen.data.structures import pack
-from matgen.data.symmetry import space_group
+from matgen.data.symmetry import REFINED_SYMPREC, space_group_number
 from matgen.errors import DataError
 from matgen.execution import time_limit
 
@@ -100,7 +100,7 @@ def _structure_row(
         **columns,
         "formula": structure.composition.reduced_formula,
         "n_atoms": len(structure),
-        "space_group": space_group(structure),
+        "space_group": space_group_number(structure, REFINED_SYMPREC),
         "volume_per_atom": structure.volume / len(structure),
         "density": density(structure),
         "amd": amd,

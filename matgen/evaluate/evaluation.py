@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from matgen.constraints.symmetry import space_group_number
 from matgen.data.candidates import Candidates
 from matgen.data.structures import unpack
+from matgen.data.symmetry import space_group_number
 from matgen.errors import ConfigError
 from matgen.evaluate.de_novo import de_novo_metrics
 from matgen.evaluate.interval import share

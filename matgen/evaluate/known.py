@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition
 
-from matgen.constraints.symmetry import find_symmetry, symbol
 from matgen.data.structures import read_structures, unpack
+from matgen.data.symmetry import find_symmetry, symbol
 from matgen.elements import mendeleev_number, numbers
 from matgen.evaluate.fingerprint import STEP, apart, fingerprint, shape, stored
 
@@ -93,7 +93,10 @@ class Known:
         if row is not None:
             return f"isostructural with {self.label(row)}"
         fractions, formulas = self._compositions
-        nearest = int(np.abs(fractions - _fractions(formula)).sum(axis=1).argmin())
+        wanted = _fractions(formula)
+        present = np.flatnonzero(wanted)
+        # Fractions sum to one, so the smallest summed difference is the largest overlap.
+        nearest = int(np.minimum(fractions[:, present], wanted[present]).sum(axis=1).argmax())
         return f"closest known composition: {self.label(self._by_formula[formulas[nearest]][0])}"
 
     def is_of_size(self, row: int, seen: Row) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matgen.constraints.charge_neutrality import ChargeNeutral
-from matgen.constraints.distances import shortest_distances
+from matgen.features.distances import shortest_distances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
