@@ -63,8 +63,9 @@ class Executor(Protocol):
             items: Plain JSON values.
             name: What is being done, for progress and the ledger.
             shard: Items in one shard.
-            seconds: Time limit for each item; a shard has ``shard * seconds``. A shard that raises, dies or runs
-                out of time is retried item by item, and an item that fails alone becomes an ``error`` row.
+            seconds: Time limit for a shard. A shard that raises, dies or runs out of time is retried item by item,
+                each with the same limit, so that one item that hangs holds nothing up for long; an item that fails
+                alone becomes an ``error`` row.
         """
         ...
 
@@ -316,7 +317,7 @@ class _Worker:
         self._send(("load", function))
 
     def begin(self, task: range, items: Sequence[Row], seconds: float | None) -> None:
-        limit = float("inf") if seconds is None else seconds * len(task)
+        limit = float("inf") if seconds is None else seconds
         self.idle, self.task, self.deadline = False, task, time.monotonic() + limit
         self._send(("run", [items[i] for i in task]))
 

@@ -45,7 +45,7 @@ def screen(
     built = build_constraints(constraints)
     work = partial(examine, specs=[specify(c) for c in built])
     items = pd.DataFrame(pack(candidates.structures)).to_dict("records")
-    rows = (executor or Serial()).map(work, items, name="screen", shard=500, seconds=30)
+    rows = (executor or Serial()).map(work, items, name="screen", shard=200, seconds=60)
     reasons = [_reason(row) for row in rows]
     columns = {
         "formula": [s.composition.reduced_formula for s in candidates.structures],

@@ -86,7 +86,7 @@ def take_in(sources: Sequence[str], reader: str, limits: Limits, seconds: float,
         waiting = [record for record in chunk if record.problem is None]
         items = [{"format": r.format, "content": r.content, "formula": r.formula} for r in waiting]
         # Time limits inside the workers are the first to act; this one ends workers that hang in compiled code.
-        judged = iter(executor.map(function, items, name="judge rows", shard=SHARD, seconds=seconds))
+        judged = iter(executor.map(function, items, name="judge rows", shard=SHARD, seconds=4 * seconds))
         rows += [_row(record, next(judged) if record.problem is None else _refused(record)) for record in chunk]
     return Intake(rows)
 

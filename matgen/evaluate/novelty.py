@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matgen.data.candidates import Candidates
     from matgen.execution import Executor, Row
 
-SECONDS = 20.0
+SECONDS = 60.0
 """Time limit for the comparisons of one structure; pymatgen's matcher may take very long on skewed cells."""
 
 

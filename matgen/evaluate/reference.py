@@ -77,7 +77,7 @@ def packed(structures: Sequence[Structure]) -> list[Row]:
 def _read_raw(path: Path, executor: Executor) -> Reference:
     records = list(find_reader(str(path)).read(str(path)))
     items = [{"format": r.format, "content": r.content} for r in records]
-    rows = executor.map(read_rows, items, name="read the reference", shard=200, seconds=30)
+    rows = executor.map(read_rows, items, name="read the reference", shard=200, seconds=60)
     broken = [(r.row, row["error"]) for r, row in zip(records, rows, strict=True) if "error" in row]
     if broken:
         raise DataError(f"row {broken[0][0]} cannot be read: {broken[0][1]}", where=str(path))

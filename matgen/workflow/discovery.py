@@ -95,7 +95,8 @@ class Discovery:
         before = work.candidates("screen")
         for place, source in enumerate(self._references(work)):
             _describe(Path(source), work).to_parquet(work.folder / f"known-{place}.parquet", index=False)
-        judged = novelty(before, self._known(work, work.folder), reject_known=self.config.novelty.reject_known)
+        known, plan = self._known(work, work.folder), self.config.novelty
+        judged = novelty(before, known, reject_known=plan.reject_known, executor=work.executor)
         # Judged again, and recorded, once the structures are relaxed.
         after = _without(judged, ["unique", "novel", "nearest_known"])
         _labelled(after, before, "novelty").write(work.folder)
@@ -156,7 +157,8 @@ class Discovery:
     def distinct(self, work: Workspace) -> Facts:
         """Reject what relaxed into a structure that is known, or into the same one as a candidate of lower energy."""
         before, known = work.candidates("hull").order_by("e_above_hull"), self._known(work, work.done["novelty"])
-        judged = novelty(before, known, reject_known=self.config.novelty.reject_known)
+        reject = self.config.novelty.reject_known
+        judged = novelty(before, known, reject_known=reject, executor=work.executor)
         _labelled(judged, before, "distinct").write(work.folder)
         return {"novelty_reference": " and ".join(one.name for one in known)}
 

@@ -151,7 +151,7 @@ class PromoteSection(Section):
     n: Count = 160
     objectives: list[Objective] = Field(
         default=[
-            Objective(property="e_above_hull_unrelaxed", goal="minimise", low=0.0, high=0.6, weight=2.0),
+            Objective(property="e_above_hull_unrelaxed", goal="target", low=-0.1, high=0.0, tolerance=0.6, weight=2.0),
             Objective(property="band_gap_unrelaxed", goal="target", low=0.8, high=2.0, tolerance=1.0),
         ],
         min_length=1,

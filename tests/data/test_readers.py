@@ -4,6 +4,7 @@ import zipfile
 
 import pandas as pd
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
@@ -63,6 +64,13 @@ def test_frames_carry_their_comments_and_energies(tmp_path):
     values = read_content(found[0].format, found[0].content).values
     assert values == {"band_gap": 5.0, "energy_per_atom": -3.5}
     assert [len(s) for s in structures(found)] == [2, 2]
+
+
+def test_a_frame_without_atoms_costs_no_other_frame(tmp_path):
+    empty, silicon = Atoms(cell=[4, 4, 4], pbc=True), bulk("Si")
+    write(tmp_path / "x.extxyz", [silicon, empty, silicon])
+    found = records(tmp_path / "x.extxyz")
+    assert [r.problem for r in found] == [None, "the frame at line 5 has no atoms", None]
 
 
 @pytest.mark.parametrize("kind", ["x.db", "x.json"])

@@ -98,10 +98,12 @@ def _frames(lines: list[str]) -> Iterator[tuple[str, str | None]]:
             at += 1
             continue
         atoms = _count(lines[at])
-        frame = lines[at : at + 2 + atoms] if atoms else lines[at:]
+        frame = lines[at:] if atoms is None else lines[at : at + 2 + atoms]
         problem = None
-        if not atoms:
+        if atoms is None:
             problem = f"line {at + 1} should be a number of atoms: {lines[at][:40]!r}"
+        elif atoms == 0:
+            problem = f"the frame at line {at + 1} has no atoms"
         elif len(frame) < atoms + 2:
             problem = f"the frame at line {at + 1} has fewer than its {atoms} atoms"
         elif lines[at + len(frame) : at + len(frame) + 1] and not _ends(lines[at + len(frame)]):
@@ -114,7 +116,7 @@ def _frames(lines: list[str]) -> Iterator[tuple[str, str | None]]:
 
 def _ends(line: str) -> bool:
     """Whether a line after a frame is blank or begins another."""
-    return not line.strip() or _count(line) > 0
+    return not line.strip() or _count(line) is not None
 
 
 def _text(raw: bytes, name: str) -> tuple[str, tuple[str, ...]]:
@@ -135,6 +137,6 @@ def _split(name: str) -> str | None:
     return next((found for found in reversed(folders) if found), split_of_file(Path(name).name))
 
 
-def _count(line: str) -> int:
+def _count(line: str) -> int | None:
     text = line.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
