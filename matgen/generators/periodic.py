@@ -1,0 +1,236 @@
+"""What the flow, the diffusion model and the decoder of the VAE share: network, condition, scales and losses.
+
+One network gives velocities of coordinates and cell, and the probabilities of elements; the families differ in the
+noise that it sees and in how it is sampled. Shapes: S systems, A atoms, D width, T targets.
+"""
+
+from __future__ import annotations
+
+from math import pi
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from matgen.generators.base import Generator
+from matgen.generators.paths import centred
+from matgen.nn.transformer import PeriodicTransformer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch_geometric.data import Batch
+
+    from matgen.constraints.base import Constraint
+    from matgen.data.batches import TrainingSet
+    from matgen.data.request import Request
+    from matgen.generators.dense import Crystals
+    from matgen.runtime import Streams
+
+UNKNOWN_GROUP = 0
+
+
+class Condition(nn.Module):
+    """What a system is asked to be, as one vector: time, task, size, cell, space group and targets.
+
+    A target that is not given adds nothing, so a model without targets and one with all of them absent agree.
+    """
+
+    waves: Tensor
+
+    def __init__(self, width: int, max_atoms: int, targets: int) -> None:
+        super().__init__()
+        self.register_buffer("waves", pi * 2.0 ** torch.arange(8), persistent=False)
+        self.time = nn.Sequential(nn.Linear(17, width), nn.SiLU(), nn.Linear(width, width))
+        self.cell = nn.Sequential(nn.Linear(6, width), nn.SiLU(), nn.Linear(width, width))
+        self.size = nn.Embedding(max_atoms + 1, width)
+        self.task = nn.Embedding(2, width)
+        self.space_group = nn.Embedding(231, width)
+        self.targets = nn.ModuleList(
+            nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width, bias=False)) for _ in range(targets)
+        )
+
+    def forward(self, t: Tensor, cell: Tensor, given: Tensor, size: Tensor, group: Tensor, targets: Tensor) -> Tensor:
+        """(S, D).
+
+        Args:
+            t: (S,) time.
+            cell: (S, 6) standardised cell at time t.
+            given: (S,) whether the composition is given.
+            size: (S,) number of atoms.
+            group: (S,) space-group number, 0 where not given.
+            targets: (S, T) standardised, NaN where not given.
+        """
+        phase = t[:, None] * self.waves
+        h = self.time(torch.cat([t[:, None], phase.sin(), phase.cos()], dim=-1)) + self.cell(cell)
+        h = h + self.size(size) + self.task(given.long()) + self.space_group(group)
+        for value, embed in zip(targets.unbind(1), self.targets, strict=True):
+            known = ~value.isnan()
+            pair = torch.stack([value.nan_to_num(), known.to(value.dtype)], dim=-1)
+            h = h + embed(pair) * known[:, None]
+        return h
+
+
+class PeriodicGenerator(Generator):
+    """A generator on elements, fractional coordinates and cell with a periodic transformer.
+
+    Args:
+        width, layers, heads, channels: Size of the :class:`PeriodicTransformer`.
+        max_atoms: Largest cell.
+        targets: Properties that can be asked for.
+        reveal_end: Time at which all elements are known.
+        own: Further settings of the family.
+    """
+
+    cell_mean: Tensor
+    cell_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+    prior: Tensor
+    elements: Tensor
+
+    def __init__(
+        self,
+        width: int = 256,
+        layers: int = 6,
+        heads: int = 8,
+        channels: int = 32,
+        max_atoms: int = 20,
+        targets: Sequence[str] = (),
+        reveal_end: float = 0.75,
+        **own: Any,
+    ) -> None:
+        targets = list(targets)
+        super().__init__(
+            width=width,
+            layers=layers,
+            heads=heads,
+            channels=channels,
+            max_atoms=max_atoms,
+            targets=targets,
+            reveal_end=reveal_end,
+            **own,
+        )
+        self.max_atoms, self.targets, self.reveal_end = max_atoms, targets, reveal_end
+        self.backbone = PeriodicTransformer(width, layers, heads, channels)
+        self.condition = Condition(width, max_atoms, len(targets))
+        self.coordinate_head = nn.Linear(width, 3)
+        self.cell_head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6))
+        self.register_buffer("cell_mean", torch.zeros(6))
+        self.register_buffer("cell_std", torch.ones(6))
+        self.register_buffer("target_mean", torch.zeros(len(targets)))
+        self.register_buffer("target_std", torch.ones(len(targets)))
+        self.register_buffer("prior", torch.zeros(max_atoms + 1, 231))
+        self.register_buffer("elements", torch.zeros(119))
+
+    def prepare(self, data: TrainingSet) -> None:
+        """Take from the training data what is not learned by gradient.
+
+        Scales of cell and targets, joint counts of size and space group, and which elements occur.
+        """
+        from matgen.nn.cell import log_stretch
+
+        cells = log_stretch(data.cell.double()).float() - self._size_shift(data.sizes)
+        self.cell_mean.copy_(cells.mean(0))
+        self.cell_std.copy_(cells.std(0))
+        for i, name in enumerate(self.targets):
+            known = data.system[name][~data.system[name].isnan()]
+            self.target_mean[i], self.target_std[i] = known.mean(), known.std().clamp_min(1e-6)
+        ones = torch.ones(len(data))
+        self.prior.index_put_((data.sizes, data.system["space_group"]), ones, accumulate=True)
+        self.elements.copy_(torch.bincount(data.numbers, minlength=119).float())
+
+    def forward(
+        self,
+        numbers: Tensor,
+        frac: Tensor,
+        cell: Tensor,
+        real: Tensor,
+        t: Tensor,
+        given: Tensor,
+        group: Tensor,
+        targets: Tensor,
+        steer: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Velocity of coordinates (S, A, 3), of the standardised cell (S, 6), and element logits (S, A, 119).
+
+        Args:
+            numbers: (S, A), 0 where undetermined.
+            frac: (S, A, 3).
+            cell: (S, 6) standardised.
+            real: (S, A).
+            t: (S,).
+            given: (S,) whether the composition is given.
+            group: (S,) space-group number, 0 where not given.
+            targets: (S, T) standardised, NaN where not given.
+            steer: (S, D) joins the condition, for example a projected latent code.
+        """
+        from matgen.nn.cell import stretch
+
+        sizes = real.sum(1)
+        condition = self.condition(t, cell, given, sizes, group, targets)
+        condition = condition if steer is None else condition + steer
+        h = self.backbone(numbers, frac, stretch(self.restore(cell, sizes)), real, condition)
+        pooled = (h * real[..., None]).sum(1) / sizes[:, None]
+        velocity = centred(self.coordinate_head(h).float(), real)
+        return velocity, self.cell_head(pooled).float(), self.backbone.element_logits(h).float()
+
+    def sample(
+        self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
+    ) -> Batch:
+        """``request.n`` crystals; see :meth:`sample_each`."""
+        return self.sample_each([request] * request.n, rng=rng, constraints=constraints, **options)
+
+    def group_shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """(S,) space groups, forgotten in half of the systems."""
+        return torch.where(torch.rand(batch.num_graphs, generator=rng) < 0.5, batch.space_group, UNKNOWN_GROUP)
+
+    def targets_shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """(S, T) standardised targets, each forgotten (NaN) in half of the systems."""
+        shown = torch.rand(batch.num_graphs, len(self.targets), generator=rng) < 0.5
+        return self.targets_of(batch).where(shown, torch.nan)
+
+    def targets_of(self, batch: Batch) -> Tensor:
+        """(S, T) standardised targets, NaN where unknown."""
+        values = [batch[name].float() for name in self.targets]
+        stacked = torch.stack(values, 1) if values else torch.zeros(batch.num_graphs, 0)
+        return (stacked - self.target_mean) / self.target_std
+
+    def standardise(self, cell: Tensor, sizes: Tensor) -> Tensor:
+        """(S, 6) cell numbers with the size's share removed, then scaled to unit variance."""
+        return (cell - self._size_shift(sizes) - self.cell_mean) / self.cell_std
+
+    def restore(self, cell: Tensor, sizes: Tensor) -> Tensor:
+        """Inverse of :meth:`standardise`, kept within 5 standard deviations so that early noise stays a cell."""
+        return cell.clamp(-5, 5) * self.cell_std + self.cell_mean + self._size_shift(sizes)
+
+    @staticmethod
+    def _size_shift(sizes: Tensor) -> Tensor:
+        # A cell of A atoms is about A^(1/3) times longer along each axis: ln A / 3 on the diagonal of log P.
+        on_diagonal = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], device=sizes.device)
+        return sizes.float().log()[:, None] / 3 * on_diagonal
+
+
+def field_losses(
+    predicted: tuple[Tensor, Tensor, Tensor], velocities: tuple[Tensor, Tensor], x1: Crystals, hidden: Tensor
+) -> dict[str, Tensor]:
+    """Squared velocity errors of coordinates and cell, cross entropy of undetermined elements, and their sum.
+
+    Args:
+        predicted: Velocity of coordinates (S, A, 3), of the cell (S, 6), element logits (S, A, 119).
+        velocities: What the first two should be.
+        x1: The data.
+        hidden: (S, A) atoms whose element the network did not see.
+    """
+    v_frac, v_cell, logits = predicted
+    wanted = centred(velocities[0], x1.real)
+    coordinate = ((v_frac - wanted).square().sum(-1) * x1.real).sum() / x1.real.sum() * 4
+    shape = (v_cell - velocities[1]).square().mean() / 2
+    element = F.cross_entropy(logits[hidden], x1.numbers[hidden], reduction="sum") / hidden.sum().clamp_min(1)
+    return {
+        "loss": 2.0 * coordinate + 0.5 * shape + 0.2 * element,
+        "coordinate": coordinate.detach(),
+        "cell": shape.detach(),
+        "element": element.detach(),
+    }
