@@ -86,6 +86,17 @@ class Constraint:
         """
         raise ConfigError(f"the constraint {self.name!r} cannot act as 'mask'.")
 
+    def permits(self, numbers: np.ndarray) -> bool:
+        """Whether the mask allows the elements ``numbers (A,)`` of a whole cell, determined one after the other."""
+        import torch
+
+        whole = torch.as_tensor(numbers, dtype=torch.long)
+        a = len(whole)
+        # Row k is the cell of which the first k atoms are determined.
+        stages = whole.expand(a, a).tril(-1)
+        step = torch.arange(a)
+        return bool(self.mask(stages, torch.ones(a, a, dtype=torch.bool))[step, step, whole].all())
+
     def project(self, batch: Batch) -> Batch:
         """The nearest batch that satisfies the constraint; projecting twice changes nothing more."""
         raise ConfigError(f"the constraint {self.name!r} cannot act as 'project'.")

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
+from matgen.constraints.choices import spread, tally
+from matgen.constraints.neutrality_mask import allowed_elements
 from matgen.constraints.oxidation import Assignment, Rule, nearest_neutral, reduced_counts
-from matgen.elements import OxidationTable, metals, numbers, oxidation_states, smact_electronegativity
+from matgen.elements import OxidationTable, metals, numbers, oxidation_states, smact_electronegativity, symbols
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from pymatgen.core import Structure
 
 
@@ -30,6 +35,8 @@ class ChargeNeutral(Constraint):
 
     About a tenth of the known compounds fail (Pb3O4, NaCl3), so treat it as evidence, not as law. The score is the
     smallest absolute charge per formula unit, 0 where it passes and infinite where a state is unknown.
+
+    As a mask it keeps to one state an element, which is stricter than the check where mixed valence is allowed.
 
     Args:
         oxidation_states: smact's table of states.
@@ -49,6 +56,22 @@ class ChargeNeutral(Constraint):
         """Pass where the composition can be neutral."""
         found = [self.judge(structure.composition.get_el_amt_dict()) for structure in structures]
         return Verdict.of([score for score, _ in found], [reason for _, reason in found])
+
+    def mask(self, numbers: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """(S, A, Z) True at elements after which the cell can still become neutral (:mod:`.neutrality_mask`)."""
+        counts, left = tally(numbers, real)
+        found = np.ones(counts.shape, dtype=bool)
+        for i, (row, places) in enumerate(zip(counts.cpu().numpy(), left.tolist(), strict=True)):
+            if places:
+                held = tuple((int(z), int(row[z])) for z in np.flatnonzero(row))
+                found[i] = allowed_elements(held, places, self.rule, self.include_alloys)
+        return spread(counts.new_tensor(found).bool(), numbers, real)
+
+    def permits(self, numbers: np.ndarray) -> bool:
+        """Whether a composition passes the check."""
+        found, counts = np.unique(numbers, return_counts=True)
+        amounts = {symbols()[z]: float(n) for z, n in zip(found, counts, strict=True)}
+        return self.judge(amounts)[1] is None
 
     def judge(self, counts: dict[str, float]) -> tuple[float, str | None]:
         """Score and reason for a composition given as atoms by element."""

@@ -5,9 +5,9 @@ Shapes: S systems, A atoms (padded), T targets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from matgen.generators.dense import Crystals
 from matgen.generators.masks import masking, open_elements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
     from torch_geometric.data import Data
@@ -27,10 +27,18 @@ if TYPE_CHECKING:
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
     from matgen.generators.flow import Flow
+    from matgen.generators.periodic import PeriodicGenerator
     from matgen.runtime import Streams
+
+Predict: TypeAlias = "Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]"
+"""From (numbers, frac, cell, real, t) to velocities of coordinates and cell, and element logits."""
 
 CHUNK = 128
 """Samples that are integrated together; fixed, so that results do not depend on shards or workers."""
+
+
+ATTEMPTS = 100
+"""How often the elements of a sample are drawn anew where masks meet in a dead end."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,6 @@ class Integration:
     guidance: float = 2.0
 
 
-@torch.no_grad()
 def sample_flow(
     model: Flow,
     requests: Sequence[Request],
@@ -99,6 +106,31 @@ def sample_flow(
         rng: Streams by sample index.
         constraints: Those with a ``mask`` restrict the elements; a violation has probability zero.
     """
+
+    def solve(draws: Sequence[Draws]) -> Crystals:
+        return integrate(model, draws, predictor(model, draws, integration.guidance), integration, constraints)
+
+    return sample_in_chunks(model, requests, solve, rng=rng, constraints=constraints)
+
+
+@torch.no_grad()
+def sample_in_chunks(
+    model: PeriodicGenerator,
+    requests: Sequence[Request],
+    solve: Callable[[Sequence[Draws]], Crystals],
+    *,
+    rng: Streams,
+    constraints: Sequence[Constraint] = (),
+) -> Batch:
+    """Draw the noise of each request, solve samples of similar size together, and restore the order.
+
+    Args:
+        model: What is sampled.
+        requests: What is asked of each sample; their ``n`` is not looked at.
+        solve: From the noise of up to :data:`CHUNK` samples to crystals in the same order.
+        rng: Streams by sample index.
+        constraints: As for :func:`sample_flow`.
+    """
     masks = masking(constraints)
     open_sizes = [a for a in range(1, model.max_atoms + 1) if not masks or open_elements(a, masks).any()]
     streams = rng.many(len(requests))
@@ -107,12 +139,12 @@ def sample_flow(
     done: dict[int, Data] = {}
     for begin in range(0, len(order), CHUNK):
         chunk = order[begin : begin + CHUNK]
-        crystals = _integrate(model, [draws[i] for i in chunk], integration, constraints)
+        crystals = solve([draws[i] for i in chunk])
         done.update(zip(chunk, crystals.systems(), strict=True))
     return Batch.from_data_list([done[i] for i in range(len(draws))])
 
 
-def draw(model: Flow, request: Request, stream: np.random.Generator, open_sizes: Sequence[int]) -> Draws:
+def draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator, open_sizes: Sequence[int]) -> Draws:
     """Draw size, space group, composition (where given) and noise of one sample.
 
     Args:
@@ -150,7 +182,7 @@ def _formula_unit(request: Request) -> np.ndarray:
     return np.array([el.Z for el, amount in sorted(composition.items()) for _ in range(round(amount))])
 
 
-def _allowed_sizes(model: Flow, request: Request, unit: int, open_sizes: Sequence[int]) -> np.ndarray:
+def _allowed_sizes(model: PeriodicGenerator, request: Request, unit: int, open_sizes: Sequence[int]) -> np.ndarray:
     sizes = np.flatnonzero(model.prior.sum(1).cpu().numpy())
     if request.n_atoms is not None:
         sizes = np.array([request.n_atoms]) if request.n_atoms <= model.max_atoms else np.zeros(0, dtype=int)
@@ -170,39 +202,105 @@ def _allowed_sizes(model: Flow, request: Request, unit: int, open_sizes: Sequenc
     return sizes
 
 
-def _integrate(model: Flow, draws: Sequence[Draws], how: Integration, constraints: Sequence[Constraint]) -> Crystals:
-    x = _start(model, draws)
-    clock = _padded([d.clock for d in draws], x.real, fill=2.0)
-    gumbel = _padded([d.gumbel for d in draws], x.real)
-    given = torch.tensor([d.request.formula is not None for d in draws])
-    group = torch.tensor([d.group for d in draws])
-    wanted = _wanted(draws)
-    targets = torch.cat([_targets(model, d.request) for d in draws])
-    absent = model.elements == 0
+def integrate(
+    model: PeriodicGenerator,
+    draws: Sequence[Draws],
+    predict: Predict,
+    how: Integration,
+    constraints: Sequence[Constraint] = (),
+) -> Crystals:
+    """Follow the velocities from noise to crystals.
+
+    Args:
+        model: Gives scales, known elements and ``reveal_end``.
+        draws: The noise of S samples.
+        predict: Velocities and element logits at a state, see :data:`Predict`.
+        how: Steps and their variants.
+        constraints: Those with a mask are met exactly.
+    """
+    x = start(draws)
+    elements = ElementProcess.of(model, draws, x, how.temperature, constraints)
     numbers, frac, cell = x.numbers, x.frac, x.cell
-    times = torch.linspace(0, 1, how.steps + 1).tolist()
-    for now, then in pairwise(times):
+    for now, then in pairwise(torch.linspace(0, 1, how.steps + 1).tolist()):
         if how.churn and now > 0:
-            frac = (frac + how.churn * (1 - now) * (then - now) ** 0.5 * _normal(draws, x.real)) % 1.0
-        t = torch.full((len(draws),), now)
-        v_frac, v_cell, logits = _guided(model, (numbers, frac, cell, x.real, t, given, group), targets, how.guidance)
+            frac = (frac + how.churn * (1 - now) * (then - now) ** 0.5 * normal(draws, x.real)) % 1.0
+        v_frac, v_cell, logits = predict(numbers, frac, cell, x.real, torch.full((len(draws),), now))
         frac = (frac + (1 + how.annealing * now) * (then - now) * v_frac) % 1.0
         cell = cell + (then - now) * v_cell
-        due = x.real & (numbers == 0) & ((clock * model.reveal_end < then) | (then == 1.0))
-        logits = logits.masked_fill(absent, -torch.inf) / how.temperature + gumbel
-        numbers = reveal(numbers, x.real, due, clock, logits, wanted, constraints)
+        numbers = elements.advance(numbers, logits, then)
     return Crystals(numbers, frac, model.restore(cell, x.real.sum(1)), x.real)
 
 
-def _start(model: Flow, draws: Sequence[Draws]) -> Crystals:
+@dataclass(frozen=True)
+class ElementProcess:
+    """Reverse of the absorbing process: atoms show their element when their clock strikes.
+
+    Args:
+        reveal_end: Time at which all elements are known.
+        absent: (119,) elements that never occur.
+        temperature: Of the probabilities.
+        choice: How elements are chosen; its logits are those of the step.
+        streams: Of each system.
+    """
+
+    reveal_end: float
+    absent: Tensor
+    temperature: float
+    choice: Choice
+    streams: Sequence[np.random.Generator]
+
+    @classmethod
+    def of(
+        cls,
+        model: PeriodicGenerator,
+        draws: Sequence[Draws],
+        x: Crystals,
+        temperature: float,
+        constraints: Sequence[Constraint],
+    ) -> ElementProcess:
+        """The process of samples that start at ``x``."""
+        clock = padded([d.clock for d in draws], x.real, fill=2.0)
+        gumbel = padded([d.gumbel for d in draws], x.real)
+        choice = Choice(x.real, x.numbers > 0, clock, gumbel, gumbel, wanted_elements(draws), constraints)
+        return cls(model.reveal_end, model.elements == 0, temperature, choice, [d.stream for d in draws])
+
+    def advance(self, numbers: Tensor, logits: Tensor, until: float) -> Tensor:
+        """(S, A) elements at time ``until``, given the network's logits (S, A, 119)."""
+        choice = replace(self.choice, logits=logits.masked_fill(self.absent, -torch.inf) / self.temperature)
+        due = choice.real & (numbers == 0) & ((choice.clock * self.reveal_end < until) | (until == 1.0))
+        return choice.reveal(numbers, due, self.streams)
+
+
+def predictor(model: PeriodicGenerator, draws: Sequence[Draws], guidance: float) -> Predict:
+    """The network under what is asked; here, between predicting and stepping, is where guidance acts.
+
+    Args:
+        model: The network.
+        draws: What is asked of each system.
+        guidance: Strength of classifier-free guidance towards the targets, where there are any.
+    """
+    given = torch.tensor([d.request.formula is not None for d in draws])
+    group = torch.tensor([d.group for d in draws])
+    targets = torch.cat([_targets(model, d.request) for d in draws])
+
+    def predict(numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return _guided(model, (numbers, frac, cell, real, t, given, group), targets, guidance)
+
+    return predict
+
+
+def start(draws: Sequence[Draws]) -> Crystals:
+    """The noise of S samples, padded; elements where the composition is given."""
     widest = max(d.size for d in draws)
     real = torch.arange(widest)[None] < torch.tensor([d.size for d in draws])[:, None]
-    numbers = _padded([d.numbers for d in draws], real).long()
-    frac = _padded([d.frac for d in draws], real)
+    numbers = padded([d.numbers for d in draws], real).long()
+    frac = padded([d.frac for d in draws], real)
     return Crystals(numbers, frac, torch.from_numpy(np.stack([d.cell for d in draws])).float(), real)
 
 
-def _guided(model: Flow, state: tuple[Tensor, ...], targets: Tensor, guidance: float) -> tuple[Tensor, Tensor, Tensor]:
+def _guided(
+    model: PeriodicGenerator, state: tuple[Tensor, ...], targets: Tensor, guidance: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Extrapolate from the prediction without targets through the one with them."""
     conditional = model(*state, targets)
     if targets.isnan().all() or guidance == 1.0:
@@ -212,44 +310,68 @@ def _guided(model: Flow, state: tuple[Tensor, ...], targets: Tensor, guidance: f
     return frac, cell, logits
 
 
-def reveal(
-    numbers: Tensor,
-    real: Tensor,
-    due: Tensor,
-    clock: Tensor,
-    logits: Tensor,
-    wanted: Tensor,
-    constraints: Sequence[Constraint],
-) -> Tensor:
-    """Decide the elements that are due, one atom a system at a time so that every mask sees those before.
+@dataclass(frozen=True)
+class Choice:
+    """The elements of undetermined atoms, decided one atom a system at a time so that masks see those before.
 
     Args:
-        numbers: (S, A), 0 where undetermined.
         real: (S, A).
-        due: (S, A) atoms whose element is decided now.
+        given: (S, A) atoms whose element was asked for.
         clock: (S, A) the order.
-        logits: (S, A, 119) perturbed by Gumbel noise, so that the largest is a fair draw.
+        logits: (S, A, 119).
+        gumbel: (S, A, 119) noise that makes the largest sum a fair draw.
         wanted: (S, 119) elements of the chemical system, which is met exactly; all False where none was asked for.
         constraints: Those with a mask are met exactly.
-
-    Raises:
-        ConfigError: The masks leave an atom no element.
     """
-    numbers = numbers.clone()
-    rows = torch.arange(len(numbers))
-    while due.any():
-        allowed = _allowed(numbers, real, wanted, constraints)
-        atom = clock.masked_fill(~due, torch.inf).argmin(1)
-        active = due[rows, atom]
-        scores = logits[rows, atom].masked_fill(~allowed[rows, atom], -torch.inf)
-        if (scores.amax(-1) == -torch.inf)[active].any():
-            raise ConfigError("the request and the constraints leave no element to choose.", where="constraints")
-        numbers[rows[active], atom[active]] = scores.argmax(-1)[active]
-        due = due & (numbers == 0)
-    return numbers
+
+    real: Tensor
+    given: Tensor
+    clock: Tensor
+    logits: Tensor
+    gumbel: Tensor
+    wanted: Tensor
+    constraints: Sequence[Constraint]
+
+    def reveal(self, numbers: Tensor, due: Tensor, streams: Sequence[np.random.Generator]) -> Tensor:
+        """Decide the elements that are due.
+
+        Each mask is exact alone; where several together leave an atom no element, that system's elements are drawn
+        anew, all that the request leaves open.
+
+        Args:
+            numbers: (S, A), 0 where undetermined.
+            due: (S, A) atoms whose element is decided now.
+            streams: Of each system, for drawing anew.
+
+        Raises:
+            ConfigError: The masks leave an atom no element, however often.
+        """
+        numbers, scores, attempts = numbers.clone(), self.logits + self.gumbel, [0] * len(numbers)
+        rows = torch.arange(len(numbers))
+        while due.any():
+            allowed = _allowed(numbers, self.real, self.wanted, self.constraints)
+            atom = self.clock.masked_fill(~due, torch.inf).argmin(1)
+            active = due[rows, atom]
+            score = scores[rows, atom].masked_fill(~allowed[rows, atom], -torch.inf)
+            stuck = active & (score.amax(-1) == -torch.inf)
+            chosen = active & ~stuck
+            numbers[rows[chosen], atom[chosen]] = score.argmax(-1)[chosen]
+            due = due & (numbers == 0)
+            for i in stuck.nonzero().ravel().tolist():
+                attempts[i] += 1
+                if attempts[i] > ATTEMPTS:
+                    raise ConfigError(
+                        "the request and the constraints leave no element to choose.", where="constraints"
+                    )
+                due[i] |= self.real[i] & ~self.given[i] & (numbers[i] > 0)
+                numbers[i] = numbers[i].where(self.given[i], 0)
+                noise = streams[i].gumbel(size=tuple(scores[i].shape))
+                scores[i] = self.logits[i] + torch.from_numpy(noise).to(scores)
+        return numbers
 
 
-def _wanted(draws: Sequence[Draws]) -> Tensor:
+def wanted_elements(draws: Sequence[Draws]) -> Tensor:
+    """(S, 119) elements of the chemical systems asked for."""
     wanted = torch.zeros(len(draws), 119, dtype=torch.bool)
     for row, d in zip(wanted, draws, strict=True):
         row[[Element(symbol).Z for symbol in d.request.elements]] = True
@@ -271,7 +393,7 @@ def _allowed(numbers: Tensor, real: Tensor, wanted: Tensor, constraints: Sequenc
     return allowed
 
 
-def _targets(model: Flow, request: Request) -> Tensor:
+def _targets(model: PeriodicGenerator, request: Request) -> Tensor:
     unknown = sorted(set(request.target) - set(model.targets))
     if unknown:
         raise ConfigError(
@@ -283,11 +405,13 @@ def _targets(model: Flow, request: Request) -> Tensor:
     return (values - model.target_mean) / model.target_std
 
 
-def _normal(draws: Sequence[Draws], real: Tensor) -> Tensor:
-    return _padded([d.stream.standard_normal((d.size, 3)) for d in draws], real)
+def normal(draws: Sequence[Draws], real: Tensor) -> Tensor:
+    """(S, A, 3) standard normal, each system from its own stream."""
+    return padded([d.stream.standard_normal((d.size, 3)) for d in draws], real)
 
 
-def _padded(rows: Sequence[np.ndarray], real: Tensor, fill: float = 0.0) -> Tensor:
+def padded(rows: Sequence[np.ndarray], real: Tensor, fill: float = 0.0) -> Tensor:
+    """(S, A, ...) values (A, ...) of each system, with ``fill`` on padding."""
     out = torch.full((*real.shape, *rows[0].shape[1:]), fill)
     out[real] = torch.from_numpy(np.concatenate(rows)).float()
     return out

@@ -35,14 +35,8 @@ def open_elements(atoms: int, constraints: Sequence[Constraint]) -> np.ndarray:
 
 
 def permitted(numbers: np.ndarray, constraints: Sequence[Constraint]) -> bool:
-    """Whether every mask allows the elements (A,), determined one after the other."""
-    whole = torch.as_tensor(numbers, dtype=torch.long)
-    a = len(whole)
-    # Row k is the cell of which the first k atoms are determined.
-    stages = whole.expand(a, a).tril(-1)
-    real = torch.ones(a, a, dtype=torch.bool)
-    step = torch.arange(a)
-    return all(bool(constraint.mask(stages, real)[step, step, whole].all()) for constraint in masking(constraints))
+    """Whether every constraint with a mask allows a cell of the elements (A,)."""
+    return all(constraint.permits(numbers) for constraint in masking(constraints))
 
 
 def require_permitted(numbers: np.ndarray, constraints: Sequence[Constraint]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition
@@ -10,7 +11,9 @@ from smact.screening import smact_validity
 
 from matgen.constraints.charge_neutrality import ChargeNeutral
 from matgen.constraints.oxidation import Rule, nearest_neutral, reduced_counts
+from matgen.elements import number
 
+SOME = ("Li", "Mg", "Al", "Ti", "Fe", "Cu", "O", "S", "F", "N", "P", "Cl", "Zr", "La")
 FIELD = ChargeNeutral(oxidation_states="smact14", mixed_valence=False)
 
 
@@ -122,3 +125,30 @@ def test_the_field_rule_passes_nine_in_ten_known_compounds(shared):
     table = pd.read_csv(shared / "mp_20/test.csv.gz", keep_default_na=False, usecols=["pretty_formula"], nrows=1000)
     passed = [judge(formula, FIELD)[1] is None for formula in table.pretty_formula]
     assert 0.88 < np.mean(passed) < 0.93
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["Li", "Mg", "Al", "Ti", "Fe", "Cu", "O", "S", "F", "N", "P", "Cl", "Zr", "La"]),
+        st.integers(1, 6),
+        max_size=4,
+    )
+)
+def test_the_mask_is_exact_at_the_last_atom(amounts):
+    constraint = ChargeNeutral(oxidation_states="smact14", mixed_valence=False)
+    held = [number(symbol) for symbol, count in amounts.items() for _ in range(count)]
+    cell = torch.tensor([[*held, 0]])
+    allowed = constraint.mask(cell, torch.ones_like(cell, dtype=torch.bool))[0, -1]
+    passes = [z > 0 and constraint.permits(np.array([*held, z])) for z in range(119)]
+    assert allowed.tolist() == passes
+
+
+def test_the_mask_leaves_the_usual_chemistry_open():
+    cell = torch.tensor([[38, 22, 8, 8, 0]])
+    allowed = ChargeNeutral().mask(cell, torch.ones_like(cell, dtype=torch.bool))[0, -1]
+    assert allowed[number("O")]
+    assert allowed[number("Cl")]  # Ti(+3)
+    assert not allowed[number("Sr")]
+    first = torch.zeros(1, 5, dtype=torch.long)
+    assert ChargeNeutral().mask(first, first == 0)[0, 0].sum() > 70

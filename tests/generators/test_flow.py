@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from matgen.constraints.allowed_elements import NumberOfElements
+from matgen.constraints.specification import build_constraints
 from matgen.data.request import Request
 from matgen.data.structures import from_batch
 from matgen.errors import ConfigError
 from matgen.generators.dense import Crystals
 from matgen.generators.flow import Flow
-from matgen.generators.flow_sampler import reveal
+from matgen.generators.flow_sampler import Choice
 from matgen.runtime import Streams
 from matgen.testing import check_generator
 from matgen.training import Training, fit
@@ -111,12 +113,32 @@ def test_impossible_requests_are_refused(flow):
         flow.sample(Request(target={"density": 3.0}), rng=Streams(0, "flow"), steps=2)
 
 
-def test_reveal_refuses_when_nothing_is_left():
-    real = torch.ones(1, 1, dtype=torch.bool)
+def choice(constraints=(), atoms=4, logits=0.0) -> Choice:
+    real = torch.ones(1, atoms, dtype=torch.bool)
     none = torch.zeros(1, 119, dtype=torch.bool)
-    logits = torch.full((1, 1, 119), -torch.inf)
+    scores = torch.full((1, atoms, 119), logits)
+    return Choice(real, ~real, torch.rand(1, atoms), scores, torch.zeros_like(scores), none, constraints)
+
+
+def test_reveal_refuses_when_nothing_is_left():
+    nothing = choice(logits=-torch.inf)
     with pytest.raises(ConfigError, match="no element to choose"):
-        reveal(torch.zeros(1, 1, dtype=torch.long), real, real, torch.zeros(1, 1), logits, none, ())
+        nothing.reveal(torch.zeros(1, 4, dtype=torch.long), nothing.real, [np.random.default_rng(0)])
+
+
+def test_elements_are_drawn_anew_where_masks_meet_in_a_dead_end():
+    # One kind of atom each, and neutral: the first two of three elements rarely leave a third that balances them.
+    masks = build_constraints(
+        [{"elements": {"only": ["Li", "Al", "N", "O", "Si"]}}, {"n_elements": {"low": 3, "high": 3}}, "charge_neutral"],
+        role="mask",
+    )
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        found = choice(masks, atoms=3)
+        found.gumbel.copy_(torch.from_numpy(rng.gumbel(size=(1, 3, 119))))
+        numbers = found.reveal(torch.zeros(1, 3, dtype=torch.long), found.real, [rng])
+        assert masks[2].permits(numbers[0].numpy())
+        assert len(set(numbers[0].tolist())) == 3
 
 
 def test_target_moves_the_prediction_and_its_absence_does_not(flow, small_set):
