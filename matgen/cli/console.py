@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,17 +43,19 @@ def _finite(value: Any) -> Any:
 
 
 @contextmanager
-def steps_shown(name: str, steps: int) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """Show how far a training is; yields a function to call with (step, steps, losses)."""
+def steps_shown(name: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """Show how far a training is; yields a function to call after each step with (step, steps, losses)."""
     from matgen.execution import progress
 
-    with progress(name, steps) as advance:
-        done = 0
+    with ExitStack() as stack:
+        advance: Callable[[int], None] | None = None
 
-        def show(step: int, _: int, losses: dict[str, float]) -> None:
-            nonlocal done
-            advance(step - done)
-            done = step
+        def show(step: int, steps: int, _: dict[str, float]) -> None:
+            nonlocal advance
+            if advance is None:  # only now is it known where an interrupted training goes on
+                start = "" if step == 1 else f" from step {step}"
+                advance = stack.enter_context(progress(name + start, steps - step + 1))
+            advance(1)
 
         yield show
 

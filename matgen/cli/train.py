@@ -59,7 +59,7 @@ def generator(
     from matgen.workflow.recipe import read_recipe
 
     plan = read_recipe(GeneratorRecipe, recipe, settings or [])
-    with steps_shown("train", plan.training.steps) as progress:
+    with steps_shown("train") as progress:
         model = train(
             list(data),
             out,
@@ -70,6 +70,7 @@ def generator(
             exclude=exclude,
             validation=plan.validation,
             half=plan.half,
+            start_from=plan.start_from,
             facts=plan.facts,
             progress=progress,
         )
