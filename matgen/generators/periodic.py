@@ -7,7 +7,7 @@ noise that it sees and in how it is sampled. Shapes: S systems, A atoms, D width
 from __future__ import annotations
 
 from math import pi
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,7 @@ class PeriodicGenerator(Generator):
         own: Further settings of the family.
     """
 
+    steered_by_targets: ClassVar[bool] = True
     cell_mean: Tensor
     cell_std: Tensor
     target_mean: Tensor
@@ -114,7 +115,7 @@ class PeriodicGenerator(Generator):
         )
         self.max_atoms, self.targets, self.reveal_end = max_atoms, targets, reveal_end
         self.backbone = PeriodicTransformer(width, layers, heads, channels)
-        self.condition = Condition(width, max_atoms, len(targets))
+        self.condition = Condition(width, max_atoms, len(targets) if self.steered_by_targets else 0)
         self.coordinate_head = nn.Linear(width, 3)
         self.cell_head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6))
         self.register_buffer("cell_mean", torch.zeros(6))

@@ -15,7 +15,7 @@ import torch
 from matgen.data.batches import TrainingSet
 from matgen.data.structures import read_structures
 from matgen.errors import ConfigError, DataError
-from matgen.generators.base import GENERATORS
+from matgen.generators.base import GENERATORS, load_generator
 from matgen.runtime import versions
 from matgen.training import Training, fit, losses_recorded
 
@@ -41,6 +41,7 @@ def train(
     exclude: str | Path | None = None,
     validation: float = 0.02,
     half: bool = False,
+    start_from: str | Path | None = None,
     facts: Mapping[str, Any] | None = None,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
 ) -> Generator:
@@ -56,6 +57,8 @@ def train(
         exclude: A data set whose ids must not be learned from, for example a test split.
         validation: Share of the structures that is held out for the validation loss.
         half: Store the weights in half precision.
+        start_from: A trained generator, by name or folder, whose weights this one starts from where name and shape
+            agree; the rest starts anew.
         facts: Join the card: licence of the data, intended use, limits.
         progress: Called after each step with (step, steps, losses).
 
@@ -77,12 +80,30 @@ def train(
     everything = TrainingSet.build(structures, {name: table[name] for name in targets})
     held_out, learned = everything.split(validation, np.random.default_rng(0))
     model.prepare(learned)
+    start = {"start_from": start_weights(model, start_from)} if start_from is not None else {}
     log.info("training on %d structures, %d held out", len(learned), len(held_out))
     average = fit(model, learned, out, settings, held_out, progress)
-    average.save(
-        out, half=half, **_facts(data, table, learned, held_out, settings, exclude, Path(out)), **dict(facts or {})
-    )
+    known = _facts(data, table, learned, held_out, settings, exclude, Path(out))
+    average.save(out, half=half, **known, **start, **dict(facts or {}))
     return average
+
+
+def start_weights(model: Generator, source: str | Path) -> dict[str, Any]:
+    """Copy the parameters that agree in name and shape from a trained generator; returns what the card says of it.
+
+    Raises:
+        ConfigError: None agrees.
+    """
+    parent = load_generator(source)
+    theirs, ours = dict(parent.named_parameters()), dict(model.named_parameters())
+    common = [name for name, value in ours.items() if name in theirs and theirs[name].shape == value.shape]
+    if not common:
+        raise ConfigError(f"{str(source)!r} shares no weights with {model.name!r}.", where="start_from")
+    with torch.no_grad():
+        for name in common:
+            ours[name].copy_(theirs[name])
+    share = sum(ours[name].numel() for name in common) / sum(value.numel() for value in ours.values())
+    return {"model": Path(source).name, "fingerprint": parent.fingerprint, "share_of_weights": round(share, 3)}
 
 
 def _gather(

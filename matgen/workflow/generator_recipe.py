@@ -44,6 +44,7 @@ class GeneratorRecipe(Section):
         max_atoms: Larger cells are left out.
         validation: Share of the structures that is held out.
         half: Store the weights in half precision.
+        start_from: Trained generator whose weights this one starts from where name and shape agree.
         training: Settings of the training loop.
         facts: What the card says besides: data, licence, intended use, limits.
     """
@@ -53,5 +54,6 @@ class GeneratorRecipe(Section):
     max_atoms: Count = 20
     validation: Share = 0.02
     half: bool = False
+    start_from: str | None = None
     training: TrainingSection = TrainingSection()
     facts: Annotated[dict[str, Any], Field(default_factory=dict)]

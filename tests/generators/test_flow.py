@@ -11,9 +11,9 @@ from matgen.constraints.specification import build_constraints
 from matgen.data.request import Request
 from matgen.data.structures import from_batch
 from matgen.errors import ConfigError
+from matgen.generators.choice import Choice
 from matgen.generators.dense import Crystals
 from matgen.generators.flow import Flow
-from matgen.generators.flow_sampler import Choice
 from matgen.runtime import Streams
 from matgen.testing import check_generator
 from matgen.training import Training, fit
