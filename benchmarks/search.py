@@ -1,0 +1,191 @@
+"""How many evaluations a search needs, and what the loop itself costs; results are kept in benchmarks/search.md.
+
+    python benchmarks/search.py pool perov_5/ --out pool.jsonl
+    python benchmarks/search.py fronts perov_5/ --out fronts.jsonl
+    python benchmarks/search.py open --out open.jsonl
+    python benchmarks/search.py overhead
+    python benchmarks/search.py table pool.jsonl
+
+Each run of a method with one seed appends one line to the file, and what is there is not run again, so an interrupted
+benchmark goes on. The folder holds the three tables of Perov-5 (CDVAE layout); formation energies are divided by the
+five atoms of the cell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import typer
+
+from matgen.data.structures import parse, write_structures
+from matgen.optimize import optimize
+from matgen.optimize.results import finished, hypervolumes
+from matgen.optimize.spaces.pool import Pool
+
+app = typer.Typer(no_args_is_help=True)
+
+FOUND, OF = 5, 10
+STEP = 40
+
+METHODS: dict[str, tuple[str, Any, int]] = {
+    "surrogate": ("member", "surrogate", 1600),
+    "surrogate forest": ("member", {"surrogate": {"model": "forest"}}, 1600),
+    "tpe elements": ("elements", "tpe", 1600),
+    "gp elements": ("elements", "gp", 400),
+    "tpe latent": ("latent", "tpe", 1600),
+    "gp latent": ("latent", "gp", 400),
+}
+"""Coordinates, sampler and the evaluations after which a run is given up."""
+
+Out = Annotated[Path, typer.Option(help="File of results, one line a run.")]
+
+
+@app.command()
+def pool(data: Path, out: Out, method: list[str] = ["surrogate"], seeds: int = 3) -> None:  # noqa: B006
+    """Evaluations until 5 of the 10 perovskites of lowest formation energy are found."""
+    source = perovskites(data)
+    for name in method:
+        coordinates, sampler, cap = METHODS[name]
+        space = Pool(str(source), coordinates, 8)
+        order = np.argsort(space.table["e_form"].to_numpy(dtype=float), kind="stable")
+        best = {space.ids[i] for i in order[:OF]}
+        for seed in _missing(out, name, seeds):
+            start = time.perf_counter()
+            needed = _until_found(space, sampler, best, cap, seed)
+            seconds = time.perf_counter() - start
+            _keep(out, {"method": name, "seed": seed, "needed": needed, "cap": cap, "seconds": round(seconds, 1)})
+
+
+@app.command()
+def random(data: Path, draws: int = 10_000) -> None:
+    """The same for random order without repetition: exact expectation, and quantiles of simulated orders."""
+    n = len(Pool(str(perovskites(data)), "member").ids)
+    rng = np.random.default_rng(0)
+    ranks = np.sort([rng.choice(n, OF, replace=False) for _ in range(draws)], axis=1)[:, FOUND - 1] + 1
+    low, middle, high = np.quantile(ranks, (0.1, 0.5, 0.9))
+    typer.echo(
+        f"{n} members; expected {FOUND * (n + 1) / (OF + 1):.0f}; 10 %, 50 %, 90 %: {low:.0f} {middle:.0f} {high:.0f}"
+    )
+
+
+@app.command()
+def fronts(data: Path, out: Out, method: list[str] = ["surrogate"], seeds: int = 3, evaluations: int = 200) -> None:  # noqa: B006
+    """Two objectives on the rows with a gap above zero: lowest formation energy, band gap from 1.5 to 3 eV."""
+    source = perovskites(data)
+    aims = [{"property": "e_form"}, {"property": "band_gap", "goal": "window", "low": 1.5, "high": 3.0}]
+    for name in method:
+        coordinates, sampler, _ = {**METHODS, "random": ("latent", "random", 0), "nsga-ii": ("elements", "nsga-ii", 0)}[
+            name
+        ]
+        space = Pool(str(_with_gap(source)), coordinates, 8)
+        reference = _reference(space)
+        for seed in _missing(out, name, seeds):
+            study = optimize(space, objectives=aims, sampler=sampler, evaluations=evaluations, seed=seed)
+            history = hypervolumes(study, reference[0])
+            line = {f"at {n}": round(history[min(n, len(history)) - 1] / reference[1], 4) for n in (20, 40, 80)}
+            _keep(out, {"method": name, "seed": seed, "members": len(space.ids), **line})
+
+
+@app.command()
+def overhead(trials: int = 1000, batch: int = 8, where: str = "db") -> None:
+    """Seconds of the loop itself for each trial, over the last hundred of a study on disk, by sampler."""
+    for sampler in ("random", "tpe", "surrogate"):
+        folder = Path(tempfile.mkdtemp())
+        space = Pool(str(_made_up(folder, 2 * trials)), "latent", 8)
+        storage = folder / f"study.{where}"
+        aims = [{"property": "value"}]
+        optimize(space, objectives=aims, sampler=sampler, evaluations=trials - 100, batch=batch, storage=storage)
+        start = time.perf_counter()
+        optimize(space, objectives=aims, sampler=sampler, evaluations=trials, batch=batch, storage=storage)
+        each = (time.perf_counter() - start) / 100
+        typer.echo(f"{sampler:>10}: {1000 * each:.0f} ms a trial at {trials} trials, 5 % of {20 * each:.1f} s")
+
+
+@app.command()
+def table(results: Path) -> None:
+    """Summary of a file of results: mean, smallest and largest over the seeds."""
+    rows = pd.DataFrame([json.loads(line) for line in results.read_text().splitlines()])
+    numbers = [c for c in rows if c not in ("method", "seed") and pd.api.types.is_numeric_dtype(rows[c])]
+    summary = rows.groupby("method")[numbers].agg(["count", "mean", "min", "max"])
+    typer.echo(summary.round(3).to_string())
+
+
+def perovskites(data: Path) -> Path:
+    """The pool as one structure file, made once."""
+    made = Path(tempfile.gettempdir()) / f"perov-5-{os.getuid()}.parquet"
+    if made.exists():
+        return made
+    read = {"keep_default_na": False, "na_values": [""], "dtype": {"material_id": str}}
+    tables = [pd.read_csv(data / f"{name}.csv.gz", **read) for name in ("train", "val", "test")]
+    joined = pd.concat(tables, ignore_index=True)
+    kept = pd.DataFrame({"id": joined["material_id"], "e_form": joined["e_form"] / 5, "band_gap": joined["dir_gap"]})
+    write_structures(made, kept, [parse(text, "cif") for text in joined["cif"]])
+    return made
+
+
+def _until_found(space: Pool, sampler: Any, best: set[str], cap: int, seed: int) -> int | None:
+    storage = optuna.storages.InMemoryStorage()
+    for wanted in range(STEP, cap + 1, STEP):
+        study = optimize(space, "lookup", [{"property": "e_form"}], sampler=sampler, evaluations=wanted,
+                         seed=seed, storage=storage, batch=8)  # fmt: skip
+        hits = np.cumsum([t.user_attrs["key"] in best for t in finished(study)])
+        if hits[-1] >= FOUND:
+            return int(np.flatnonzero(hits >= FOUND)[0]) + 1
+    return None
+
+
+def _with_gap(source: Path) -> Path:
+    from matgen.data.structures import read_structures
+
+    made = source.with_name(f"{source.stem}-gap.parquet")
+    rows, structures = read_structures(source)
+    keep = np.flatnonzero(rows["band_gap"].to_numpy(dtype=float) > 0)
+    write_structures(made, rows.iloc[keep].reset_index(drop=True), [structures[i] for i in keep])
+    return made
+
+
+def _reference(space: Pool) -> tuple[np.ndarray, float]:
+    """Reference point (worst of the pool) and the hypervolume of the whole pool."""
+    rows = space.table
+    gap = rows["band_gap"].to_numpy(dtype=float)
+    values = np.stack([rows["e_form"].to_numpy(dtype=float), np.maximum(np.maximum(1.5 - gap, gap - 3.0), 0.0)], axis=1)
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    study.add_trials([optuna.create_trial(values=list(map(float, v))) for v in values])
+    worst = values.max(axis=0)
+    return worst, float(hypervolumes(study, worst)[-1])
+
+
+def _made_up(folder: Path, n: int) -> Path:
+    from pymatgen.core import Lattice, Structure
+
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(1, 90, size=(n, 2))
+    structures = [Structure(Lattice.cubic(4.0), [int(a), int(b)], [[0, 0, 0], [0.5] * 3]) for a, b in numbers]
+    path = folder / "pool.parquet"
+    write_structures(path, pd.DataFrame({"id": [f"m{i}" for i in range(n)], "value": rng.normal(size=n)}), structures)
+    return path
+
+
+def _missing(out: Path, method: str, seeds: int) -> list[int]:
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    done = {line["seed"] for line in lines if line["method"] == method}
+    return [seed for seed in range(seeds) if seed not in done]
+
+
+def _keep(out: Path, line: dict[str, Any]) -> None:
+    typer.echo(json.dumps(line))
+    with out.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    app()

@@ -1,0 +1,1 @@
+"""Evaluators: where the values of a candidate come from."""

@@ -1,0 +1,1 @@
+"""Rungs of the fidelity ladder, from cheap to dear."""

@@ -1,0 +1,339 @@
+"""The search: Optuna proposes, a space realises, an evaluator judges, and the sampler learns from the result."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState
+
+from matgen.data.candidates import Candidates
+from matgen.errors import ConfigError
+from matgen.execution import Serial
+from matgen.optimize.aims import Aim, Limit, as_aims, as_limits
+from matgen.optimize.claims import DUPLICATE, REASON, claim, is_evaluation, taken
+from matgen.optimize.evaluators.base import EVALUATORS, NOT_PROMOTED, Evaluator
+from matgen.optimize.evaluators.function import Function
+from matgen.optimize.parts import Spec, build
+from matgen.optimize.results import FACTS, STRUCTURE, best_so_far, candidates_of, evaluations, packed, structure_key
+from matgen.optimize.samplers import build_sampler
+from matgen.optimize.spaces.base import SPACES, Proposal, Space
+from matgen.optimize.spaces.realisation import REALISE
+from matgen.optimize.storage import alive, open_storage, recover
+from matgen.optimize.surrogate_sampler import ITEM
+from matgen.runtime import content_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+    from matgen.execution import Executor, Row
+
+log = logging.getLogger(__name__)
+
+ASKS = 30
+"""Suggestions for each wanted candidate, repeated and refused ones included, before a space counts as exhausted."""
+
+SEARCH = "search"
+"""User attribute of a study: identifies what is searched, so that another search is not mixed in."""
+
+
+def optimize(
+    space: Spec | Space,
+    evaluate: Spec | Evaluator | Callable[[Sequence[Row]], list[Row]] = "lookup",
+    objectives: Sequence[Aim | Mapping[str, Any]] = (),
+    *,
+    limits: Sequence[Limit | Mapping[str, Any]] = (),
+    sampler: Spec = "tpe",
+    evaluations: int = 100,
+    batch: int = 8,
+    retrain: int = 4,
+    seed: int = 0,
+    storage: str | Path | BaseStorage | None = None,
+    name: str = "search",
+    worker: int = 0,
+    heartbeat: int = 30,
+    executor: Executor | None = None,
+) -> optuna.Study:
+    """Search a space for the best candidates; the same call on the same storage goes on where it stopped.
+
+    Args:
+        space: What is varied: a name, a name with settings, or a finished space.
+        evaluate: Where values come from: likewise, or an importable function of rows as an executor calls it, which
+            returns a row of values (or of one ``error``) for each structure.
+        objectives: Properties to minimise, maximise or bring into a window.
+        limits: Bounds on properties; they become Optuna's constraints.
+        sampler: Name, or name with settings: ``tpe``, ``gp``, ``cma-es``, ``nsga-ii``, ``nsga-iii``, ``qmc``, ``grid``,
+            ``random``, ``botorch``, ``surrogate``.
+        evaluations: Candidates to evaluate, those of earlier calls and other processes included.
+        batch: Candidates asked for and evaluated at once.
+        retrain: Rounds after which the evaluator learns from what was found.
+        seed: Of everything random.
+        storage: See :func:`matgen.optimize.storage.open_storage`; memory by default.
+        name: Of the study.
+        worker: A different number for each process that works on the study, so that their draws differ.
+        heartbeat: Seconds between signs of life in a database.
+        executor: Where evaluations run; this process by default.
+
+    Returns:
+        An ordinary study. Each trial carries its candidate in user attributes; one that failed or was not worth going
+        on with carries a ``reason``.
+
+    Raises:
+        ConfigError: Something asked for cannot be honoured, or the study belongs to another search.
+    """
+    made = build(SPACES, space, "space")
+    judge = Function(evaluate) if callable(evaluate) else build(EVALUATORS, evaluate, "evaluate")
+    aims, bounds = as_aims(objectives), as_limits(limits)
+    made.check()
+    judge.check(aims, bounds)
+    store = open_storage(storage, heartbeat)
+    identity = content_id(_spelled(space), made.identity(), [a.model_dump() for a in aims])
+    study = _opened(store, name, aims, identity)
+    begun = len(study.get_trials(deepcopy=False))
+    stream = int(np.random.SeedSequence([seed, worker, begun]).generate_state(1)[0] >> 1)
+    study.sampler = build_sampler(sampler, stream, made, aims, bounds)
+    return Search(study, made, judge, aims, bounds, batch, retrain, executor or Serial(), stream).run(evaluations)
+
+
+@dataclass
+class Search:
+    """A running search.
+
+    Args:
+        study: Optuna's.
+        space: What is varied.
+        evaluator: Gives values.
+        aims: Objectives.
+        limits: Bounds.
+        batch: Candidates of a round.
+        retrain: Rounds after which the evaluator learns.
+        executor: Where evaluations run.
+        seed: Of the evaluator's learning.
+    """
+
+    study: optuna.Study
+    space: Space
+    evaluator: Evaluator
+    aims: tuple[Aim, ...]
+    limits: tuple[Limit, ...]
+    batch: int
+    retrain: int
+    executor: Executor
+    seed: int
+    own_seconds: float = field(default=0.0, init=False)
+    """Time of the loop itself: everything but making and evaluating candidates."""
+
+    def run(self, wanted: int) -> optuna.Study:
+        """Go on until so many candidates were evaluated or the space gives no new ones."""
+        rounds = 0
+        start = time.monotonic()
+        while True:
+            begin = time.monotonic()
+            recover(self.study)
+            left = wanted - evaluations(self.study)
+            if left <= 0:
+                return self.study
+            if rounds % self.retrain == 0 and self.evaluator.learns:
+                self.evaluator.learn(candidates_of(self.study), np.random.default_rng([self.seed, rounds]))
+            self.own_seconds += time.monotonic() - begin
+            if not self._round(min(self.batch, left)):
+                log.warning("the space gives no new candidates after %d evaluations", evaluations(self.study))
+                return self.study
+            rounds += 1
+            self._tell_people(rounds, wanted, time.monotonic() - start)
+
+    def _round(self, n: int) -> int:
+        """Ask for up to n new candidates, evaluate them together, and tell the study; returns how many there were."""
+        begin = time.monotonic()
+        fresh: dict[str, optuna.Trial] = {}
+        parts: list[Candidates] = []
+        asked = claimed = 0
+        while claimed < n and asked < ASKS * n and not self._exhausted():
+            wave = min(n - claimed, ASKS * n - asked)
+            asked += wave
+            proposed = [found for found in (self._ask() for _ in range(wave)) if found is not None]
+            if proposed:
+                trials = {str(trial.number): trial for trial, _ in proposed}
+                self.own_seconds += time.monotonic() - begin
+                with alive(self.study, list(trials.values())):
+                    made = self.space.realise([p.item for _, p in proposed], list(trials), self.executor)
+                begin = time.monotonic()
+                fresh |= trials
+                self._refuse(made, fresh)
+                named = {str(trial.number) for trial, proposal in proposed if proposal.key is not None}
+                parts.append(self._distinct(made, named, fresh))
+                claimed += len(named | (trials.keys() & fresh.keys()))
+        self.own_seconds += time.monotonic() - begin
+        if fresh:
+            self._judge(fresh, parts)
+        return claimed
+
+    def _ask(self) -> tuple[optuna.Trial, Proposal] | None:
+        """A trial with a candidate of its own; None where it was told at once."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Heartbeat of storage")  # the loop here gives signs of life itself
+            trial = self.study.ask()
+        proposal = self.space.propose(trial, taken(self.study))
+        for label, value in proposal.constraints.items():
+            trial.set_constraint(label, float(value))
+        broken = [label for label, value in proposal.constraints.items() if value > 0]
+        if broken:
+            trial.set_user_attr(REASON, f"not evaluated: {', '.join(broken)}")
+            self.study.tell(trial, state=TrialState.PRUNED)
+            return None
+        if proposal.key is not None and (first := claim(self.study, trial, proposal.key)) is not None:
+            self._repeat(trial, first)
+            return None
+        trial.set_user_attr(ITEM, proposal.item)
+        return trial, proposal
+
+    def _distinct(self, made: Candidates, named: set[str], trials: dict[str, optuna.Trial]) -> Candidates:
+        """What was made without structures that another trial has; those whose key is known were claimed before."""
+        twice: list[str | None] = [None] * len(made)
+        for i, (name, structure) in enumerate(zip(made.table["id"], made.structures, strict=True)):
+            if name in named or name not in trials:
+                continue
+            first = claim(self.study, trials[name], structure_key(self.study, structure, trials[name].number))
+            if first is not None:
+                trials[name].set_user_attr(STRUCTURE, packed(structure))
+                self._repeat(trials.pop(name), first)
+                twice[i] = "repeated"
+            else:
+                trials[name].set_user_attr(STRUCTURE, packed(structure))
+        return made.reject("repeated", twice)
+
+    def _repeat(self, trial: optuna.Trial, first: FrozenTrial) -> None:
+        """Tell a repetition what the first evaluation of its candidate gave."""
+        done = self.study.get_trials(deepcopy=False)[first.number]
+        if done.state == TrialState.COMPLETE:
+            for label in done.constraints.keys() - trial.constraints.keys():
+                trial.set_constraint(label, done.constraints[label])
+            self.study.tell(trial, list(done.values))
+            return
+        said = done.user_attrs.get(REASON, "it is being evaluated")
+        trial.set_user_attr(REASON, f"the same candidate as trial {first.number}: {said}")
+        failed = done.state == TrialState.FAIL
+        self.study.tell(trial, state=TrialState.FAIL if failed else TrialState.PRUNED)
+
+    def _judge(self, trials: Mapping[str, optuna.Trial], parts: Sequence[Candidates]) -> None:
+        """Evaluate what was made and tell the study."""
+        together = Candidates(_joined([part.table for part in parts]), [s for part in parts for s in part.structures])
+        with alive(self.study, list(trials.values())):
+            judged = self.evaluator.evaluate(together, self.aims, self.limits, self.executor)
+        begin = time.monotonic()
+        for row, structure in zip(judged.table.to_dict("records"), judged.structures, strict=True):
+            self._tell(trials[str(row["id"])], {str(k): v for k, v in row.items()}, packed(structure))
+        self._refuse(judged, dict(trials))
+        self.own_seconds += time.monotonic() - begin
+
+    def _tell(self, trial: optuna.Trial, row: Row, structure: Row) -> None:
+        values: list[Any] = [row.get(aim.property) for aim in self.aims]
+        bounded: dict[Limit, Any] = {limit: row.get(limit.property) for limit in self.limits}
+        missing = [p.property for p, v in zip(self.aims, values, strict=True) if not _is_number(v)]
+        missing += [limit.property for limit, v in bounded.items() if not _is_number(v)]
+        trial.set_user_attr(STRUCTURE, structure)
+        trial.set_user_attr(FACTS, _plain(row))
+        if missing:
+            self._fail(trial, "evaluate", f"the evaluation gave no {', '.join(missing)}")
+            return
+        for part in dict.fromkeys((*(a.property for a in self.aims), *(b.property for b in self.limits))):
+            trial.set_user_attr(part, float(row[part]))
+        for limit, value in bounded.items():
+            trial.set_constraint(f"{limit.property} limit", limit.violation(float(value)))
+        told = [aim.value(float(value)) for aim, value in zip(self.aims, values, strict=True)]
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.study.tell(trial, told, skip_if_finished=True)
+
+    def _refuse(self, candidates: Candidates, trials: dict[str, optuna.Trial]) -> None:
+        """Tell the study of rejected candidates, and forget their trials."""
+        rows = candidates.rejected.to_dict("records")
+        for row, structure in zip(rows, candidates.rejected_structures, strict=True):
+            trial = trials.pop(str(row["id"]), None)
+            if trial is None:
+                continue
+            if row["stage"] != REALISE:
+                trial.set_user_attr(STRUCTURE, packed(structure))
+            facts = _plain({str(k): v for k, v in row.items() if k not in ("stage", "reason")})
+            trial.set_user_attr(FACTS, facts)
+            self._fail(trial, str(row["stage"]), str(row["reason"]))
+
+    def _fail(self, trial: optuna.Trial, stage: str, reason: str) -> None:
+        trial.set_user_attr("stage", stage)
+        trial.set_user_attr(REASON, reason)
+        state = TrialState.PRUNED if stage == NOT_PROMOTED else TrialState.FAIL
+        self.study.tell(trial, state=state, skip_if_finished=True)
+
+    def _exhausted(self) -> bool:
+        sampler = self.study.sampler
+        return isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(self.study)
+
+    def _tell_people(self, rounds: int, wanted: int, seconds: float) -> None:
+        trials = self.study.get_trials(deepcopy=False)
+        failed = sum(t.state == TrialState.FAIL and is_evaluation(t) for t in trials)
+        repeated = sum(DUPLICATE in t.user_attrs for t in trials)
+        best = best_so_far(self.study)
+        line = (
+            ", ".join(f"{aim.label} {value:.4g}" for aim, value in zip(self.aims, best[-1], strict=True))
+            if len(best)
+            else "none"
+        )
+        log.info(
+            "round %d: %d of %d evaluated, %d failed, %d repeated; best so far: %s; %.0f s",
+            rounds, evaluations(self.study), wanted, failed, repeated, line, seconds,
+        )  # fmt: skip
+
+
+def _opened(store: BaseStorage | None, name: str, aims: Sequence[Aim], identity: str) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(
+            storage=store, study_name=name, directions=[aim.direction for aim in aims], load_if_exists=True
+        )
+    except ValueError as error:
+        raise ConfigError(f"the study {name!r} cannot be opened: {error}.", where="storage") from error
+    known = study.user_attrs.get(SEARCH)
+    if known not in (None, identity):
+        raise ConfigError(
+            f"the study {name!r} belongs to another search.", where="storage", fix="Give another name or storage."
+        )
+    if known is None:
+        study.set_user_attr(SEARCH, identity)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([aim.label for aim in aims])
+    return study
+
+
+def _spelled(space: Spec | Space) -> Any:
+    return space if isinstance(space, str | dict) else repr(space)
+
+
+def _joined(tables: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    return pd.concat(tables, ignore_index=True)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+
+
+def _plain(row: Mapping[str, Any]) -> Row:
+    """The plain values of a row, as JSON has them."""
+    found: Row = {}
+    for name, value in row.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        if isinstance(value, bool | str | int) or (isinstance(value, float) and np.isfinite(value)):
+            found[name] = value
+    return found

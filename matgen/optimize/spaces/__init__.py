@@ -1,0 +1,1 @@
+"""Search spaces: what Optuna may vary, and how a point becomes a candidate."""

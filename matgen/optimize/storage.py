@@ -1,0 +1,181 @@
+"""Where a study lives: memory, SQLite, PostgreSQL or a journal file; and what becomes of trials whose process died."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import TrialState
+
+from matgen.errors import ConfigError
+from matgen.runtime import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+
+CLAIM, RETRY = "claim", "retry_of"
+"""User attributes of a trial: which process evaluates it and whether that is settled; the lost trial it repeats."""
+
+HEARTBEAT = 30
+"""Seconds between the signs of life of a running trial in a database."""
+
+PATIENCE = 4
+"""Signs of life that may fail to come before a trial counts as lost."""
+
+JOURNALS = (".journal", ".log", ".jsonl")
+
+
+def open_storage(where: str | Path | BaseStorage | None, heartbeat: int = HEARTBEAT) -> BaseStorage | None:
+    """The storage that a user names.
+
+    Args:
+        where: An address such as ``postgresql://user@host/base`` or ``sqlite:///study.db``; the path of an SQLite
+            database (``.db``) or of a journal (``.journal``); an Optuna storage; or nothing, for memory.
+        heartbeat: Seconds between signs of life, in databases.
+
+    Raises:
+        ConfigError: The address cannot be understood or reached.
+        MissingPackageError: The database's driver is not installed.
+    """
+    if where is None or not isinstance(where, str | Path):
+        return where
+    text = str(where)
+    if text.startswith("postgresql://"):
+        require("psycopg", "search")
+        text = text.replace("postgresql://", "postgresql+psycopg://", 1)
+    if "://" in text:
+        return _database(text, heartbeat)
+    path = Path(text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix in JOURNALS:
+        return _journal(path)
+    if path.suffix != ".db":
+        fix = "End it in .db (SQLite) or .journal, or give an address such as postgresql://host/base."
+        raise ConfigError("this kind of storage is not known.", where=text, fix=fix)
+    return _database(f"sqlite:///{path}", heartbeat)
+
+
+def owner() -> str:
+    """This process, as other processes and machines may know it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def recover(study: optuna.Study) -> int:
+    """Fail the trials whose process is gone and queue them again; returns how many of this host there were.
+
+    A process of this host is known to be gone at once, one of another by its missing signs of life.
+    """
+    lost = [t for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if _is_orphan(t)]
+    for trial in lost:
+        try:
+            study.tell(trial.number, state=TrialState.FAIL)
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+            continue  # another process was quicker
+        _queue_again(study, trial)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
+    return len(lost)
+
+
+@contextmanager
+def alive(study: optuna.Study, trials: Sequence[optuna.Trial]) -> Iterator[None]:
+    """Give signs of life for running trials while the block runs, where the storage takes them."""
+    storage = study._storage
+    interval = getattr(storage, "get_heartbeat_interval", lambda: None)()
+    if interval is None or not trials:
+        yield
+        return
+    stop = threading.Event()
+
+    def beat() -> None:
+        while True:
+            for trial in trials:
+                storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+            if stop.wait(interval):
+                return
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _database(address: str, heartbeat: int) -> RDBStorage:
+    from sqlalchemy.exc import ArgumentError, OperationalError
+
+    settings: dict[str, Any] = {"pool_pre_ping": True}
+    if address.startswith("sqlite"):
+        settings["connect_args"] = {"timeout": 60}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return RDBStorage(
+                address,
+                engine_kwargs=settings,
+                heartbeat_interval=heartbeat,
+                grace_period=PATIENCE * heartbeat,
+                heartbeat_stale_trial_callback=_queue_again,
+            )
+    except (ArgumentError, OperationalError) as error:
+        said = " ".join(str(error).split("\n")[0].split())
+        raise ConfigError(
+            f"the database cannot be reached: {said}.", where="storage", fix="Check the address."
+        ) from error
+
+
+def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    log.warning("trial %d was lost with its process; it is queued again", trial.number)
+    study.enqueue_trial(trial.params, user_attrs={RETRY: trial.number})
+
+
+def _journal(path: Path) -> JournalStorage:
+    lock = JournalFileOpenLock(str(path))
+    if path.exists():
+        lock.acquire()
+        try:
+            _mend(path)
+        finally:
+            lock.release()
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that a killed process left half-written; the next line would be lost with it."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        log.warning("%s: the last line was half-written by a killed process and is dropped", path)
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def _is_orphan(trial: FrozenTrial) -> bool:
+    host, _, process = str(trial.user_attrs.get(CLAIM, {}).get("owner", "")).rpartition(":")
+    if host != socket.gethostname() or not process.isdigit() or int(process) == os.getpid():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
