@@ -21,6 +21,7 @@ _PUBLIC = {
     "Candidates": "matgen.data.candidates",
     "Dataset": "matgen.data.dataset",
     "Request": "matgen.data.request",
+    "compare": "matgen.evaluate.comparison",
     "hull": "matgen.stability.hull",
     "ingest": "matgen.data.ingest",
     "load_generator": "matgen.generators.base",
@@ -34,7 +35,7 @@ _PUBLIC = {
     "train": "matgen.generators.training",
 }
 # The subpackages of these names are themselves callable.
-_CALLABLE = ("evaluate", "report")
+_CALLABLE = ("evaluate", "optimize", "report")
 
 __all__ = ["__version__", *sorted([*_PUBLIC, *_CALLABLE])]
 

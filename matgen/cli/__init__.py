@@ -11,6 +11,7 @@ import typer
 from matgen.cli import (
     ask,
     chat,
+    compare,
     corpus,
     data,
     describe,
@@ -21,6 +22,7 @@ from matgen.cli import (
     judge,
     mcp,
     monitor,
+    optimize,
     predict,
     rank,
     relax,
@@ -47,7 +49,9 @@ app.command("relax")(relax.verb)
 app.command("hull")(hull.verb)
 app.command("predict")(predict.verb)
 app.command("rank")(rank.verb)
+app.command("optimize")(optimize.verb)
 app.command("evaluate")(evaluate.verb)
+app.command("compare")(compare.verb)
 app.command("report")(report.verb)
 app.command("list")(listing.verb)
 app.command("describe")(describe.verb)
