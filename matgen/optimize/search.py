@@ -98,7 +98,8 @@ def optimize(
     made.check()
     judge.check(aims, bounds)
     store = open_storage(storage, heartbeat)
-    identity = content_id(_spelled(space), made.identity(), [a.model_dump() for a in aims])
+    parts = [part.model_dump() for part in (*aims, *bounds)]
+    identity = content_id(_spelled(space), made.identity(), _spelled(evaluate), parts)
     study = _opened(store, name, aims, identity)
     begun = len(study.get_trials(deepcopy=False))
     stream = int(np.random.SeedSequence([seed, worker, begun]).generate_state(1)[0] >> 1)
@@ -315,8 +316,10 @@ def _opened(store: BaseStorage | None, name: str, aims: Sequence[Aim], identity:
     return study
 
 
-def _spelled(space: Spec | Space) -> Any:
-    return space if isinstance(space, str | dict) else repr(space)
+def _spelled(part: Any) -> Any:
+    """What identifies a part: its spelling, its settings, or the name of a function."""
+    function = getattr(part, "func", part)  # of a partial
+    return part if isinstance(part, str | dict) else getattr(function, "__qualname__", None) or repr(part)
 
 
 def _joined(tables: Sequence[Any]) -> Any:

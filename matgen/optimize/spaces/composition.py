@@ -38,14 +38,15 @@ class CompositionSpace(Space):
     """Atomic fractions of chosen elements that sum to 1, rounded to whole formulas.
 
     Each element has a weight u in [0, 1]; its share is -log(1 - u) over the sum of all, so that uniform weights give
-    uniform points of the simplex. Weights below ``present`` leave an element out. The formula of at most ``max_atoms``
-    atoms nearest to the shares is realised by a generator. Chemistry's rules (charge neutrality with the
-    electronegativity order, the number of elements) are Optuna constraints: a formula that breaks one is told as
-    infeasible, with the size of the violation, and is not evaluated.
+    uniform points of the simplex. Weights below ``present``, and all but the ``most`` largest, leave an element out.
+    The formula of at most ``max_atoms`` atoms nearest to the shares is realised by a generator. Chemistry's rules
+    (charge neutrality with the electronegativity order, the number of elements) are Optuna constraints: a formula that
+    breaks one is told as infeasible, with the size of the violation, and is not evaluated.
 
     Args:
         elements: Symbols.
         required: Symbols that every composition contains.
+        one_of: Symbols of which every composition contains exactly one.
         max_atoms: Atoms of the formula unit.
         least: Fewest elements.
         most: Most elements.
@@ -59,6 +60,7 @@ class CompositionSpace(Space):
 
     elements: list[str]
     required: list[str] = field(default_factory=list)
+    one_of: list[str] = field(default_factory=list)
     max_atoms: Annotated[int, Field(ge=2, le=40)] = 10
     least: Annotated[int, Field(ge=1)] = 2
     most: Annotated[int, Field(ge=1)] = 4
@@ -70,10 +72,10 @@ class CompositionSpace(Space):
     def check(self) -> None:
         """Refuse unknown elements and impossible bounds."""
         where = "space.composition"
-        for symbol in [*self.elements, *self.required]:
+        for symbol in [*self.elements, *self.required, *self.one_of]:
             if not Element.is_valid_symbol(symbol):
                 raise ConfigError(f"{symbol!r} is no element.", where=f"{where}.elements")
-        if not set(self.required) <= set(self.elements):
+        if not {*self.required, *self.one_of} <= set(self.elements):
             raise ConfigError("a required element is not among the elements.", where=f"{where}.required")
         if not self.least <= self.most or self.least > len(self.elements):
             raise ConfigError("the bounds on the number of elements cannot be met.", where=f"{where}.least")
@@ -88,7 +90,14 @@ class CompositionSpace(Space):
         """Reduced formula of the point with weights (E,)."""
         inside = np.where(weights < self.present, 0.0, weights)
         required = [self.elements.index(symbol) for symbol in self.required]
+        if self.one_of:
+            rivals = [self.elements.index(symbol) for symbol in self.one_of]
+            chosen = rivals[int(weights[rivals].argmax())]
+            inside[rivals] = 0.0
+            required.append(chosen)
         inside[required] = np.maximum(weights[required], 0.05)
+        free = [i for i in np.argsort(-inside, kind="stable").tolist() if i not in required]
+        inside[free[max(self.most - len(required), 0) :]] = 0.0
         if not inside.any():
             inside[int(weights.argmax())] = 1.0
         shares = -np.log1p(-np.minimum(inside, 1 - 1e-6))

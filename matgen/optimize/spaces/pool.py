@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 FILE = "structures.parquet"
 
+_FARTHEST = 0.45
+"""Cell edges by which an atom may lie from the site of the common prototype."""
+
 
 @SPACES.register("pool")
 @dataclass
@@ -196,23 +199,37 @@ class Pool(Space):
 def aligned(structures: Sequence[Structure]) -> np.ndarray | None:
     """(N, A) atomic numbers with atoms in the order of the first structure's sites; None where they differ.
 
-    Each atom goes to the nearest site, periodic images counted, so that the sum of squared fractional distances is
-    least; the common prototype is refused where an atom lies more than a quarter of a cell edge from its site.
+    Each atom goes to the nearest site, periodic images and a common shift of all atoms allowed, so that the sum of
+    squared fractional distances is least; a common prototype is refused where an atom then lies more than
+    :data:`_FARTHEST` from its site.
     """
-    first = structures[0].frac_coords
-    if any(len(s) != len(first) for s in structures):
+    sites = structures[0].frac_coords
+    if any(len(s) != len(sites) for s in structures):
         return None
+    found = np.empty((len(structures), len(sites)), dtype=int)
+    for row, structure in zip(found, structures, strict=True):
+        order, farthest = _placed(sites, structure.frac_coords)
+        if farthest > _FARTHEST:
+            return None
+        row[:] = np.array(structure.atomic_numbers)[order]
+    return found
+
+
+def _placed(sites: np.ndarray, frac: np.ndarray) -> tuple[np.ndarray, float]:
+    """Atom of each site (A,), and the largest distance in cell edges, for the best of all shifts that match an atom."""
     from scipy.optimize import linear_sum_assignment
 
-    found = np.empty((len(structures), len(first)), dtype=int)
-    for row, structure in zip(found, structures, strict=True):
-        apart = first[:, None] - structure.frac_coords[None]
-        cost = np.square(apart - np.round(apart)).sum(axis=2)
-        sites, atoms = linear_sum_assignment(cost)
-        if cost[sites, atoms].max() > 0.25**2:
-            return None
-        row[:] = np.array(structure.atomic_numbers)[atoms]
-    return found
+    best = (np.inf, np.arange(len(sites)), np.inf)
+    for shift in [np.zeros(3), *(sites[0] - frac)]:
+        apart = sites[:, None] - (frac + shift)[None]
+        apart -= np.round(apart)
+        rows, atoms = linear_sum_assignment(np.square(apart).sum(axis=2))
+        moved = apart[rows, atoms]
+        moved = moved - moved.mean(axis=0)
+        lengths = np.square(moved).sum(axis=1)
+        if lengths.sum() < best[0] - 1e-12:
+            best = (float(lengths.sum()), atoms, float(np.sqrt(lengths.max())))
+    return best[1], best[2]
 
 
 def _site_vector(symbols: Sequence[str]) -> np.ndarray:
