@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Composition
 
+UNKNOWN_RADIUS = 1.5
+"""Å, in place of a radius that pymatgen does not give (noble gases, the heaviest elements)."""
+
 SHAPE_FEATURES = ("log volume per atom", "log mass density", "log volume over that of the elements")
 
 
@@ -118,6 +121,8 @@ def shape_features(structures: Sequence[Structure | Composition]) -> np.ndarray:
         if not isinstance(structure, Structure):
             raise DataError("this model needs structures, not only compositions.", where=structure.formula)
         per_atom = structure.volume / len(structure)
-        spheres = np.mean([4 / 3 * np.pi * float(site.specie.atomic_radius or 1.5) ** 3 for site in structure])
+        spheres = np.mean(
+            [4 / 3 * np.pi * float(site.specie.atomic_radius or UNKNOWN_RADIUS) ** 3 for site in structure]
+        )
         rows.append([np.log(per_atom), np.log(structure.density), np.log(per_atom / spheres)])
     return np.array(rows).reshape(-1, len(SHAPE_FEATURES))

@@ -12,18 +12,19 @@ from __future__ import annotations
 import copy
 import logging
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from matgen.errors import ConfigError, DataError, did_you_mean
+from matgen.errors import ConfigError, DataError
 from matgen.surrogates.base import Prediction, Surrogate
 from matgen.surrogates.conformal import ErrorModel
 from matgen.surrogates.domain import Domain, known_elements
 from matgen.surrogates.members import Schedule, Task, train_member
+from matgen.surrogates.settings import checked_settings
 from matgen.surrogates.storage import load_surrogate, read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -82,11 +83,8 @@ class DeepEnsemble(Surrogate):
     config_class: ClassVar[type[EnsembleConfig]] = EnsembleConfig
 
     def __init__(self, prop: Property, **config: Any) -> None:
-        known = {field.name for field in fields(self.config_class)}
-        for key in config.keys() - known:
-            raise ConfigError(f"{self.name} has no setting {key!r}.", where=key, fix=did_you_mean(key, known))
         self.prop = prop
-        self.config = self.config_class(**config)
+        self.config = checked_settings(self.config_class, config, self.name)
         self.networks: list[nn.Module] = []
         self.offset, self.scale = 0.0, 1.0
         self.errors: ErrorModel | None = None

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from sklearn.ensemble import RandomForestRegressor
 
-from matgen.errors import ConfigError, did_you_mean
+from matgen.errors import ConfigError
 from matgen.features.composition import composition_features
 from matgen.surrogates.base import SURROGATES, Prediction, Surrogate
 from matgen.surrogates.conformal import ErrorModel
 from matgen.surrogates.domain import Domain, known_elements
 from matgen.surrogates.ensemble import checked_values
+from matgen.surrogates.settings import checked_settings
 from matgen.surrogates.storage import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -120,11 +121,7 @@ class CompositionForest(Surrogate):
     name = "composition-forest"
 
     def __init__(self, prop: Property, **config: Any) -> None:
-        for key in config.keys() - asdict(ForestConfig()).keys():
-            raise ConfigError(
-                f"{self.name} has no setting {key!r}.", where=key, fix=did_you_mean(key, asdict(ForestConfig()))
-            )
-        self.prop, self.config = prop, ForestConfig(**config)
+        self.prop, self.config = prop, checked_settings(ForestConfig, config, self.name)
         self.fitted: Fitted | None = None
         self.card: dict[str, Any] = {}
 

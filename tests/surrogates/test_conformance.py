@@ -127,6 +127,8 @@ def test_clear_errors(name, training):
     kind = SURROGATES.get(name)
     with pytest.raises(ConfigError, match="no setting"):
         kind(PROPERTY, wdith=3)
+    with pytest.raises(ConfigError, match="valid integer"):
+        kind(PROPERTY, **{("trees" if name == "composition-forest" else "epochs"): "many"})
     model = kind(PROPERTY, **SMALL[name])
     with pytest.raises(ConfigError, match="not fitted"):
         model.predict(training)
