@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,26 +121,35 @@ def alive(study: optuna.Study, trials: Sequence[optuna.Trial]) -> Iterator[None]
 
 
 def _database(address: str, heartbeat: int) -> RDBStorage:
-    from sqlalchemy.exc import ArgumentError, OperationalError
+    from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
 
+    for wait in (0.1, 0.2, 0.4, 0.8, 1.6, None):
+        try:
+            return _connected(address, heartbeat)
+        except (ProgrammingError, IntegrityError):
+            if wait is None:
+                raise
+            time.sleep(wait)  # processes that start together all make the tables; those that come second fail once
+        except (ArgumentError, OperationalError) as error:
+            said = " ".join(str(error).split("\n")[0].split())
+            what = f"the database cannot be reached: {said}."
+            raise ConfigError(what, where="storage", fix="Check the address.") from error
+    raise AssertionError("unreachable")
+
+
+def _connected(address: str, heartbeat: int) -> RDBStorage:
     settings: dict[str, Any] = {"pool_pre_ping": True}
     if address.startswith("sqlite"):
         settings["connect_args"] = {"timeout": 60}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return RDBStorage(
-                address,
-                engine_kwargs=settings,
-                heartbeat_interval=heartbeat,
-                grace_period=PATIENCE * heartbeat,
-                heartbeat_stale_trial_callback=_queue_again,
-            )
-    except (ArgumentError, OperationalError) as error:
-        said = " ".join(str(error).split("\n")[0].split())
-        raise ConfigError(
-            f"the database cannot be reached: {said}.", where="storage", fix="Check the address."
-        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return RDBStorage(
+            address,
+            engine_kwargs=settings,
+            heartbeat_interval=heartbeat,
+            grace_period=PATIENCE * heartbeat,
+            heartbeat_stale_trial_callback=_queue_again,
+        )
 
 
 def _queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
