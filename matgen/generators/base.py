@@ -61,6 +61,9 @@ class Generator(nn.Module):
     def prepare(self, data: TrainingSet) -> None:
         """Take from the training data what is not learned by gradient, before the training begins."""
 
+    def finish(self, data: TrainingSet, rng: torch.Generator) -> None:
+        """Fit what is learned after the training, on the trained weights, before they are saved."""
+
     def sample(
         self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
     ) -> Batch:

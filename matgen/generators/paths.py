@@ -99,3 +99,48 @@ def pair_noise(noise: Tensor, data: Tensor, kinds: Tensor, real: Tensor) -> Tens
     noise = noise.gather(1, torch.from_numpy(columns)[..., None].expand_as(noise))
     drift = shortest(data - noise)
     return (noise + drift - centred(drift, real)) % 1.0
+
+
+def variance_preserving(t: Tensor) -> tuple[Tensor, Tensor]:
+    """Signal α and noise σ of the variance-preserving path x_t = α x1 + σ ε, α² + σ² = 1 (Ho et al., arXiv:2006.11239).
+
+    The clock is such that α / (α + σ) = t: at equal t the state of the straight path is x_t / (α + σ), so a network
+    fed with the scaled state serves both.
+
+    Args:
+        t: Any shape.
+    """
+    length = (t.square() + (1 - t).square()).sqrt()
+    return t / length, (1 - t) / length
+
+
+def wrapped_width(t: Tensor) -> Tensor:
+    """Standard deviation of the wrapped-normal path at time t, in fractional units.
+
+    σ = (1 - t) / √12 + (1/2 - 1/√12) (1 - t)²: near the data as wide as the torus geodesic from uniform noise, and 1/2
+    at t = 0, where the wrapped normal is uniform within 2 %.
+    """
+    left = (1 - t).clamp_min(1e-3)
+    narrow = 12**-0.5
+    return narrow * left + (0.5 - narrow) * left.square()
+
+
+def wrapped_normal(noise: Tensor, data: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Wrapped normal on the torus and its scaled score (Jing et al., arXiv:2206.01729; for crystals DiffCSP).
+
+    x_t = x1 + σ ε (mod 1). With d = log_{x1}(x_t) and weights w_k = exp(-(d + k)² / 2σ²) of the images k, the score is
+    s = -Σ_k w_k (d + k) / (σ² Σ_k w_k); given is σ² s / (1 - t), the velocity towards the expected data.
+
+    Args:
+        noise: ε (S, A, 3), standard normal.
+        data: x1 (S, A, 3) fractional.
+        t: (S,).
+
+    Returns:
+        x_t and σ² s / (1 - t), both (S, A, 3).
+    """
+    width = wrapped_width(t)[:, None, None]
+    x = (data + width * noise) % 1.0
+    images = shortest(x - data)[..., None] + torch.arange(-3, 4, device=data.device)
+    weights = (-images.square() / (2 * width.square()[..., None])).softmax(-1)
+    return x, -(weights * images).sum(-1) / (1 - t).clamp_min(1e-3)[:, None, None]

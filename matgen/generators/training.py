@@ -83,6 +83,7 @@ def train(
     start = {"start_from": start_weights(model, start_from)} if start_from is not None else {}
     log.info("training on %d structures, %d held out", len(learned), len(held_out))
     average = fit(model, learned, out, settings, held_out, progress)
+    average.finish(learned, torch.Generator().manual_seed(settings.seed))
     known = _facts(data, table, learned, held_out, settings, exclude, Path(out))
     average.save(out, half=half, **known, **start, **dict(facts or {}))
     return average

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.utils import scatter
 
 from matgen.generators.base import GENERATORS
 from matgen.generators.dense import Crystals
@@ -25,6 +24,7 @@ from matgen.generators.paths import pair_noise, straight, torus
 from matgen.generators.periodic import UNKNOWN_GROUP, PeriodicGenerator, field_losses
 from matgen.generators.vae_decoding import decode_codes, fittest_codes
 from matgen.generators.vae_encoder import Encoder
+from matgen.generators.vae_heads import element_shares, finish_heads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
     from matgen.constraints.base import Constraint
+    from matgen.data.batches import TrainingSet
     from matgen.data.request import Request
     from matgen.runtime import Streams
 
@@ -98,10 +99,9 @@ class VAE(PeriodicGenerator):
         cell, cell_velocity = straight(torch.randn(s, 6, generator=rng), clean, t)
         predicted = self.velocities(x1.numbers, frac, cell, x1.real, t, code)
         losses = field_losses(predicted, (frac_velocity, cell_velocity), x1, torch.zeros_like(x1.real))
+        sizes = x1.real.sum(1)
         parts = {
-            "composition": self._composition_loss(code, batch),
-            "size": F.cross_entropy(self.size_head(code), x1.real.sum(1)),
-            "property": self._property_loss(code, batch),
+            **self.code_losses(code, element_shares(batch), sizes, self.targets_of(batch)),
             "divergence": self._divergence(mean, log_variance),
             "code_flow": self.code_flow.loss(code.detach(), rng),
         }
@@ -109,6 +109,34 @@ class VAE(PeriodicGenerator):
         total = total + self.kl * parts["divergence"] + parts["code_flow"]
         shown = {"coordinate": losses["coordinate"], "cell": losses["cell"], **parts}
         return {"loss": total, **{name: value.detach() for name, value in shown.items()}}
+
+    def finish(self, data: TrainingSet, rng: torch.Generator, steps: int = 3_000, batch: int = 512) -> None:
+        """Fit heads and code flow on the codes of the trained encoder, which costs a minute and sharpens them.
+
+        Args:
+            data: What the autoencoder was trained on.
+            rng: Of the noise of the codes and the order.
+            steps: Steps of AdamW.
+            batch: Codes in a step.
+        """
+        finish_heads(self, data, rng, steps, batch)
+
+    def code_losses(self, code: Tensor, shares: Tensor, sizes: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        """Errors of what is read from codes (S, C).
+
+        Args:
+            code: (S, C).
+            shares: (S, 119) true shares of the elements.
+            sizes: (S,) true numbers of atoms.
+            wanted: (S, T) standardised targets, NaN where unknown.
+        """
+        known = ~wanted.isnan()
+        miss = F.smooth_l1_loss(self.property_head(code)[known], wanted[known], reduction="sum")
+        return {
+            "composition": -(self.composition_head(code).log_softmax(-1) * shares).sum(-1).mean(),
+            "size": F.cross_entropy(self.size_head(code), sizes),
+            "property": miss / max(len(code), 1),
+        }
 
     def velocities(
         self, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, t: Tensor, code: Tensor
@@ -188,16 +216,6 @@ class VAE(PeriodicGenerator):
             request.require_honoured_by(self.conditions, self.name)
         codes = fittest_codes(self, requests, rng=rng, constraints=constraints, candidates=candidates)
         return self.decode(codes, rng=rng, requests=requests, constraints=constraints, **options)
-
-    def _composition_loss(self, code: Tensor, batch: Batch) -> Tensor:
-        """Cross entropy of the elements of a crystal's atoms, averaged over atoms, then over crystals."""
-        log_share = self.composition_head(code).log_softmax(-1)
-        return -scatter(log_share[batch.batch, batch.numbers], batch.batch, dim=0, reduce="mean").mean()
-
-    def _property_loss(self, code: Tensor, batch: Batch) -> Tensor:
-        wanted = self.targets_of(batch)
-        known = ~wanted.isnan()
-        return F.smooth_l1_loss(self.property_head(code)[known], wanted[known], reduction="sum") / max(len(code), 1)
 
     def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Nats from the standard normal in a code, of which ``free`` in each dimension do not count."""

@@ -1,0 +1,74 @@
+"""Diffusion on elements, torus coordinates and cell, with the network of the flow.
+
+Coordinates: wrapped-normal score (Jing et al., arXiv:2206.01729; Jiao et al., DiffCSP, arXiv:2309.04475). Cell:
+variance-preserving (Ho et al., arXiv:2006.11239). Elements: absorbing D3PM (Austin et al., arXiv:2107.03006). The
+network sees the state on the scale of the flow and answers with velocities, so weights of one start the other.
+
+Shapes: S systems, A atoms.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from matgen.generators.base import GENERATORS
+from matgen.generators.dense import Crystals
+from matgen.generators.diffusion_sampler import Denoising, sample_diffusion
+from matgen.generators.paths import revealed, variance_preserving, wrapped_normal
+from matgen.generators.periodic import PeriodicGenerator, field_losses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+    from torch_geometric.data import Batch
+
+    from matgen.constraints.base import Constraint
+    from matgen.data.request import Request
+    from matgen.runtime import Streams
+
+
+@GENERATORS.register("diffusion")
+class Diffusion(PeriodicGenerator):
+    """Diffusion on elements, fractional coordinates and cell with a periodic transformer.
+
+    Settings as of :class:`matgen.generators.periodic.PeriodicGenerator`.
+    """
+
+    name = "diffusion"
+    conditions = frozenset({"formula", "chemical_system", "n_atoms", "target"})
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Squared errors of the scaled scores, cross entropy of undetermined elements.
+
+        Half of the systems have their composition given; each condition is dropped in part of the systems.
+        """
+        x1 = Crystals.of(batch)
+        s, a = x1.numbers.shape
+        t = 1 - torch.rand(s, generator=rng).pow(1.25) * 0.999
+        given = torch.rand(s, generator=rng) < 0.5
+        shown = given[:, None] | revealed(torch.rand(s, a, generator=rng), t, self.reveal_end)
+        frac, frac_velocity = wrapped_normal(torch.randn(s, a, 3, generator=rng), x1.frac, t)
+        alpha, sigma = (value[:, None] for value in variance_preserving(t))
+        clean = self.standardise(x1.cell, x1.real.sum(1))
+        noise = torch.randn(s, 6, generator=rng)
+        cell = (alpha * clean + sigma * noise) / (alpha + sigma)
+        group, targets = self.group_shown(batch, rng), self.targets_shown(batch, rng)
+        numbers = torch.where(shown, x1.numbers, 0)
+        predicted = self(numbers, frac, cell, x1.real, t, given, group, targets)
+        return field_losses(predicted, (frac_velocity, clean - noise), x1, x1.real & ~shown)
+
+    def sample_each(
+        self,
+        requests: Sequence[Request],
+        *,
+        rng: Streams,
+        constraints: Sequence[Constraint] = (),
+        **options: Any,
+    ) -> Batch:
+        """One crystal a request; ``options`` are those of :class:`matgen.generators.diffusion_sampler.Denoising`."""
+        for request in requests:
+            request.require_honoured_by(self.conditions, self.name)
+        return sample_diffusion(self, requests, Denoising(**options), rng=rng, constraints=constraints)

@@ -1,0 +1,105 @@
+"""The variational autoencoder: the battery, what its code does not depend on, and decoding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Structure
+from pymatgen.transformations.standard_transformations import RotationTransformation
+
+from matgen.data.batches import canonical
+from matgen.data.request import Request
+from matgen.data.structures import from_batch, to_batch
+from matgen.generators.vae import VAE
+from matgen.generators.vae_decoding import apportion
+from matgen.generators.vae_heads import element_shares
+from matgen.runtime import Streams
+from matgen.testing import check_generator
+
+TINY = {"width": 16, "layers": 1, "heads": 2, "channels": 4, "max_atoms": 8, "targets": ["band_gap"]}
+TINY_CODE = {"code": 6, "encoder_width": 12, "encoder_layers": 2, "neighbours": 8}
+
+
+@pytest.fixture(scope="module")
+def vae(small_set):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = VAE(**TINY, **TINY_CODE)
+    model.prepare(small_set)
+    return model.eval()
+
+
+def test_battery(vae, small_set):
+    check_generator(vae, small_set, n=3, steps=2, candidates=8)
+
+
+def test_code_does_not_depend_on_order_place_rotation_or_choice_of_cell(vae, textbook):
+    for crystal in (textbook[4], textbook[0]):
+        order = np.random.default_rng(0).permutation(len(crystal))
+        permuted = Structure.from_sites([crystal[int(i)] for i in order])
+        moved = crystal.copy().translate_sites(range(len(crystal)), [0.13, 0.57, 0.91])
+        turned = RotationTransformation([1, 2, 3], 40).apply_transformation(crystal)
+        sheared = crystal.copy().make_supercell([[1, 1, 0], [0, 1, 0], [1, 0, 1]], in_place=False)
+        codes = vae.encode(to_batch([crystal, permuted, moved, turned, sheared]))
+        assert torch.allclose(codes, codes[:1].expand_as(codes), atol=1e-3)
+
+
+def test_code_tells_crystals_apart_and_not_beside_what_they_lie(vae, textbook):
+    codes = vae.encode(to_batch(textbook[:6]))
+    alone = vae.encode(to_batch([textbook[4]]))
+    assert torch.allclose(codes[4], alone[0], atol=1e-5)
+    assert torch.cdist(codes, codes).fill_diagonal_(1).min() > 1e-4
+
+
+def test_codes_decode_one_by_one_and_repeat(vae, small_set):
+    codes = vae.encode_reduced(small_set.batch(torch.arange(4)))
+    first, second = (from_batch(vae.decode(codes, rng=Streams(0, "x"), steps=2)) for _ in range(2))
+    assert first == second
+    later = from_batch(vae.decode(codes[2:3], rng=Streams(0, "x", start=2), steps=2))
+    assert later[0].composition == first[2].composition
+    wanted = from_batch(vae.decode(codes, rng=Streams(0, "x"), requests=[Request(formula="MgO")] * 4, steps=2))
+    assert {s.composition.reduced_formula for s in wanted} == {"MgO"}
+    assert vae.properties(codes)["band_gap"].shape == (4,)
+
+
+def test_second_stage_learns_size_composition_and_property_of_every_code(small_set):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = VAE(**TINY, **TINY_CODE)
+    model.prepare(small_set)
+    with torch.no_grad():  # spread the codes of an untrained encoder, and take their noise away
+        model.encoder.readout[2].weight[:6].mul_(30)
+        model.encoder.readout[2].bias[6:].fill_(-9.0)
+    encoder = {name: value.clone() for name, value in model.encoder.named_parameters()}
+    everything = small_set.batch(torch.arange(len(small_set)))
+    before = _read(model, everything)
+    model.finish(small_set, torch.Generator().manual_seed(0), steps=300, batch=64)
+    after = _read(model, everything)
+    assert all(torch.equal(value, encoder[name]) for name, value in model.encoder.named_parameters())
+    entropy = -torch.special.xlogy(element_shares(everything), element_shares(everything)).sum(-1).mean()
+    assert after["composition"] - entropy < 0.3 * (before["composition"] - entropy)
+    assert after["size"] < 0.5 * before["size"]
+    assert after["property"] < 0.5 * before["property"]
+
+
+@torch.no_grad()
+def _read(model, batch):
+    sizes = torch.bincount(batch.batch)
+    return model.code_losses(model.encode_reduced(batch), element_shares(batch), sizes, model.targets_of(batch))
+
+
+def test_shares_become_whole_atoms_by_largest_remainders():
+    share = np.zeros(119)
+    share[[8, 22, 38]] = 0.58, 0.22, 0.2
+    assert apportion(share, 5).tolist() == [8, 8, 8, 22, 38]
+    assert len(apportion(share, 7)) == 7
+
+
+def test_the_graph_of_a_canonical_cell_has_the_shells_of_rock_salt(vae, rocksalt):
+    batch = to_batch([canonical(rocksalt)])
+    edges, vectors, weights = vae.encoder.graph(batch)
+    nearest = vectors.norm(dim=-1).view(2, -1)[:, :6]
+    assert torch.allclose(nearest, torch.full_like(nearest, 3.99 / 2**0.5), atol=1e-3)
+    assert edges.shape == (2, 16)
+    assert weights.min() >= 0
