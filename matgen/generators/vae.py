@@ -110,8 +110,8 @@ class VAE(PeriodicGenerator):
         shown = {"coordinate": losses["coordinate"], "cell": losses["cell"], **parts}
         return {"loss": total, **{name: value.detach() for name, value in shown.items()}}
 
-    def finish(self, data: TrainingSet, rng: torch.Generator, steps: int = 3_000, batch: int = 512) -> None:
-        """Fit heads and code flow on the codes of the trained encoder, which costs a minute and sharpens them.
+    def finish(self, data: TrainingSet, rng: torch.Generator, steps: int = 4_000, batch: int = 512) -> None:
+        """Fit heads and code flow on the codes of the trained encoder, which costs minutes and sharpens them.
 
         Args:
             data: What the autoencoder was trained on.
@@ -214,7 +214,9 @@ class VAE(PeriodicGenerator):
         """
         for request in requests:
             request.require_honoured_by(self.conditions, self.name)
-        codes = fittest_codes(self, requests, rng=rng, constraints=constraints, candidates=candidates)
+        codes = fittest_codes(
+            self, requests, rng=rng, constraints=constraints, candidates=candidates, source=self.draw_codes
+        )
         return self.decode(codes, rng=rng, requests=requests, constraints=constraints, **options)
 
     def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from matgen.generators.masks import masking, open_elements
 from matgen.runtime import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch_geometric.data import Batch
 
@@ -71,13 +71,23 @@ def fittest_codes(
     rng: Streams,
     constraints: Sequence[Constraint],
     candidates: int,
+    source: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """(S, C) codes drawn for each request: the first draw, or where something is asked the best of ``candidates``."""
+    """(S, C) codes drawn for each request: the first draw, or where something is asked the best of ``candidates``.
+
+    Args:
+        model: Says how a code fits a request.
+        requests: What is asked of each.
+        rng: Streams by sample index; codes have streams of their own beside the decoder's.
+        constraints: Those with a mask count as asked.
+        candidates: Codes to choose from.
+        source: From standard normal noise (S, C) to codes (S, C).
+    """
     streams = Streams(rng.seed, f"{rng.name}/code", rng.start).many(len(requests))
     masks = masking(constraints)
     counts = [candidates if request.given or masks else 1 for request in requests]
     noise = [stream.standard_normal((n, model.code_size)) for stream, n in zip(streams, counts, strict=True)]
-    drawn = model.draw_codes(torch.from_numpy(np.concatenate(noise)).float()).split(counts)
+    drawn = source(torch.from_numpy(np.concatenate(noise)).float()).split(counts)
     return torch.stack(
         [codes[fitness(model, codes, request, masks).argmax()] for codes, request in zip(drawn, requests, strict=True)]
     )
