@@ -33,6 +33,7 @@ _PUBLIC = {
     "sample": "matgen.generators.sampling",
     "screen": "matgen.constraints.screening",
     "train": "matgen.generators.training",
+    "tune": "matgen.optimize.tuning",
 }
 # The subpackages of these names are themselves callable.
 _CALLABLE = ("evaluate", "optimize", "report")

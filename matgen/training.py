@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from matgen.errors import ConfigError
+from matgen.errors import ConfigError, did_you_mean
 from matgen.runtime import content_id, whole_file
 
 if TYPE_CHECKING:
@@ -51,16 +51,17 @@ class Training:
     Args:
         steps: Optimizer steps.
         atoms: Atoms in a batch.
-        lr: Peak learning rate of AdamW.
+        lr: Peak learning rate.
         warmup: Steps of linear warm-up.
         cooldown: Share of the steps, at the end, in which the rate falls to zero along a cosine.
-        weight_decay: Of AdamW, on matrices only.
+        weight_decay: On matrices only.
         clip: Largest gradient norm.
         ema: Decay of the averaged weights that are evaluated and kept.
         precision: Fabric's name, for example ``bf16-mixed`` or ``32-true``.
         device: ``auto``, ``cpu`` or ``cuda``.
         save_every: Steps between checkpoints and validations.
         seed: Of everything random.
+        optimizer: ``adamw``, ``adam``, ``sgd`` (momentum 0.9) or ``adagrad``.
     """
 
     steps: int = 20_000
@@ -75,6 +76,7 @@ class Training:
     device: str = "auto"
     save_every: int = 500
     seed: int = 0
+    optimizer: str = "adamw"
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, plateau, cosine to zero (Hu et al., arXiv:2404.06395)."""
@@ -183,6 +185,8 @@ class Loop:
         self.optimizer, self.folder = optimizer, folder
         # More or fewer steps continue the same training; anything else would be another one.
         fixed = {**asdict(settings), "steps": None, "save_every": None}
+        if settings.optimizer == "adamw":  # checkpoints from before there was a choice go on
+            del fixed["optimizer"]
         self.identity = content_id(fixed, getattr(model, "config", None), _shapes(model))
 
     @torch.no_grad()
@@ -255,11 +259,23 @@ def _batches(data: TrainingSet, settings: Training, start: int) -> Iterator[tupl
 def _optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=False)
+    match settings.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=False)
+        case "adam":
+            return torch.optim.Adam(groups, lr=settings.lr, betas=(0.9, 0.98), fused=False)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
+        case "adagrad":
+            return torch.optim.Adagrad(groups, lr=settings.lr)
+    known = ("adamw", "adam", "sgd", "adagrad")
+    raise ConfigError(
+        f"no optimizer {settings.optimizer!r}.", where="optimizer", fix=did_you_mean(settings.optimizer, known)
+    )
 
 
 def _copy(model: Model) -> Model:

@@ -31,6 +31,7 @@ from matgen.cli import (
     sample,
     screen,
     train,
+    tune,
 )
 from matgen.cli import list as listing
 from matgen.cli.console import guarded
@@ -50,6 +51,7 @@ app.command("hull")(hull.verb)
 app.command("predict")(predict.verb)
 app.command("rank")(rank.verb)
 app.command("optimize")(optimize.verb)
+app.command("tune")(tune.verb)
 app.command("evaluate")(evaluate.verb)
 app.command("compare")(compare.verb)
 app.command("report")(report.verb)

@@ -52,6 +52,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+class Grid(optuna.samplers.GridSampler):
+    """Optuna's grid for a loop that asks and tells: it does not stop the study, the loop asks whether it is done."""
+
+    def after_trial(self, *_: Any) -> None:
+        """Nothing; Optuna's own would call ``Study.stop``, which works inside ``Study.optimize`` only."""
+
+
 def build_sampler(
     spec: Spec, seed: int, space: Space, aims: Sequence[Aim], limits: Sequence[Limit] = ()
 ) -> optuna.samplers.BaseSampler:
@@ -72,7 +79,7 @@ def build_sampler(
     if name == "surrogate":
         return SurrogateSampler(space, aims, limits, _checked(settings), seed)
     if name == "grid":
-        return optuna.samplers.GridSampler(space.grid(), seed=seed)
+        return Grid(space.grid(), seed=seed)
     if name == "botorch":
         module = require("optuna_integration.botorch", "search")
         return _made(module.BoTorchSampler, name, {"seed": seed, **settings})

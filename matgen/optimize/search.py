@@ -100,7 +100,7 @@ def optimize(
     store = open_storage(storage, heartbeat)
     parts = [part.model_dump() for part in (*aims, *bounds)]
     identity = content_id(_spelled(space), made.identity(), _spelled(evaluate), parts)
-    study = _opened(store, name, aims, identity)
+    study = opened(store, name, aims, identity)
     begun = len(study.get_trials(deepcopy=False))
     stream = int(np.random.SeedSequence([seed, worker, begun]).generate_state(1)[0] >> 1)
     study.sampler = build_sampler(sampler, stream, made, aims, bounds)
@@ -295,7 +295,8 @@ class Search:
         )  # fmt: skip
 
 
-def _opened(store: BaseStorage | None, name: str, aims: Sequence[Aim], identity: str) -> optuna.Study:
+def opened(store: BaseStorage | None, name: str, aims: Sequence[Aim], identity: str) -> optuna.Study:
+    """The study called ``name``, new or as it was left; that of another search is refused."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(

@@ -27,6 +27,7 @@ class TrainingSection(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     save_every: Count = 250
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    optimizer: Literal["adamw", "adam", "sgd", "adagrad"] = "adamw"
 
     def settings(self) -> Training:
         """The settings of the training loop."""
