@@ -17,6 +17,7 @@ from matgen.cli import (
     describe,
     doctor,
     evaluate,
+    examine,
     explain,
     hull,
     judge,
@@ -48,6 +49,7 @@ app.command("sample")(sample.verb)
 app.command("screen")(screen.verb)
 app.command("relax")(relax.verb)
 app.command("hull")(hull.verb)
+app.command("examine")(examine.verb)
 app.command("predict")(predict.verb)
 app.command("rank")(rank.verb)
 app.command("optimize")(optimize.verb)

@@ -1,0 +1,88 @@
+"""Doubts about energies far below the hull: a potential errs more often than a new phase beats all known ones so far.
+
+Also what a candidate would decompose into, in words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matgen.errors import ConfigError
+from matgen.stability.allotropes import CM3_PER_MOL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymatgen.core import Composition
+
+    from matgen.data.candidates import Candidates
+
+TOO_LOW = 0.1
+"""Farther below the hull than this is not believed without a check, eV/atom."""
+
+VOLUME_CHANGE, MOVED, VOLUME_RATIO = 0.2, 1.0, (0.5, 1.5)
+"""Relative change of volume, displacement (Å), and volume by that of the elements, beyond which a relaxation is odd."""
+
+
+def suspicions(candidates: Candidates, limit: float = TOO_LOW) -> list[str]:
+    """Why the energy of each candidate should be checked before it is believed; empty where nothing speaks against it.
+
+    Only candidates more than ``limit`` below the hull are suspected. What is measurable is then named: an
+    unconverged or wild relaxation, a thin reference system, and a volume unlike that of its elements.
+
+    Args:
+        candidates: With ``e_above_hull``, and the columns of :func:`matgen.relax` where there are any.
+        limit: How far below the hull is too low, eV/atom.
+
+    Raises:
+        ConfigError: There is no ``e_above_hull``.
+    """
+    if "e_above_hull" not in candidates.table:
+        raise ConfigError("the candidates have no column 'e_above_hull'.", fix="Run 'matgen hull' first.")
+    rows = candidates.table.to_dict("records")
+    return [
+        _suspicion(row, s.composition, s.volume / len(s), limit)
+        for row, s in zip(rows, candidates.structures, strict=True)
+    ]
+
+
+def decomposition(candidates: Candidates) -> list[str]:
+    """The decomposition of each candidate in words, from ``competing_phases`` and ``e_above_hull``."""
+    rows = zip(
+        candidates.structures, candidates.table["competing_phases"], candidates.table["e_above_hull"], strict=True
+    )
+    return [_in_words(s.composition.reduced_formula, phases, float(above)) for s, phases, above in rows]
+
+
+def elemental_volume(composition: Composition) -> float:
+    """Mean volume per atom of the elements by their molar volumes, Å³; NaN where one is not known."""
+    shares = composition.fractional_composition.items()
+    return float(sum((float(e.molar_volume or np.nan) * CM3_PER_MOL) * share for e, share in shares))
+
+
+def _suspicion(row: Mapping[str, object], composition: Composition, volume: float, limit: float) -> str:
+    above = float(row["e_above_hull"])  # type: ignore[arg-type]
+    if not above < -limit:
+        return ""
+    ratio = volume / elemental_volume(composition)
+    evidence = {
+        "the relaxation did not converge": row.get("relax_status") == "unconverged",
+        f"the volume changed by more than {VOLUME_CHANGE:.0%}": abs(_number(row, "volume_change")) > VOLUME_CHANGE,
+        f"atoms moved more than {MOVED:g} Å": _number(row, "rmsd") > MOVED,
+        "few compounds are known in the system": bool(row.get("thin_system", False)),
+        f"the volume is {ratio:.2f} of its elements'": ratio < VOLUME_RATIO[0] or ratio > VOLUME_RATIO[1],
+    }
+    named = [words for words, holds in evidence.items() if holds] or ["nothing else is odd"]
+    return f"implausibly low ({above:+.2f} eV/atom): check; {', '.join(named)}"
+
+
+def _number(row: Mapping[str, object], name: str) -> float:
+    return float(row.get(name, np.nan))  # type: ignore[arg-type]
+
+
+def _in_words(formula: str, phases: str, above: float) -> str:
+    if above > 0:
+        return f"{formula} would decompose into {phases} (shares of the atoms), releasing {above:.3f} eV/atom"
+    return f"{formula} lies {-above:.3f} eV/atom below {phases} (shares of the atoms): no known decomposition"
