@@ -13,6 +13,7 @@ import torch
 
 from matgen.generators.base import GENERATORS
 from matgen.generators.dense import Crystals
+from matgen.generators.flow_likelihood import flow_log_prob
 from matgen.generators.flow_sampler import Integration, sample_flow
 from matgen.generators.paths import pair_noise, revealed, straight, torus
 from matgen.generators.periodic import PeriodicGenerator, field_losses
@@ -58,6 +59,20 @@ class Flow(PeriodicGenerator):
         numbers = torch.where(shown, x1.numbers, 0)
         predicted = self(numbers, frac, cell, x1.real, t, given, group, targets)
         return field_losses(predicted, (frac_velocity, cell_velocity), x1, x1.real & ~shown)
+
+    def log_prob(self, batch: Batch, *, rng: torch.Generator, steps: int = 25, probes: int = 1) -> Tensor:
+        """(S,) log density in nats of coordinates and cell **given** elements and number of atoms.
+
+        Elements follow a discrete process, whose likelihood has no such integral; it is not part of the value, so
+        compare crystals of one composition only. The trace is estimated and repeats with ``rng``.
+
+        Args:
+            batch: Crystals in reduced cells, as those of a training set are.
+            rng: Of the trace's probes.
+            steps: From data to noise.
+            probes: In each step.
+        """
+        return flow_log_prob(self, batch, rng, steps, probes)
 
     def sample_each(
         self,
