@@ -19,6 +19,10 @@ def surrogate(
     out: Annotated[Path, typer.Option(help="Folder for weights and card; the same command goes on where it stopped.")],
     exclude: Annotated[Path | None, typer.Option(help="Data set whose ids must not be learned from.")] = None,
     test: Annotated[Path | None, typer.Option(help="Structures to measure the trained model on.")] = None,
+    cross_validate: Annotated[int, typer.Option(help="Folds by which it is measured first; 0 for none.")] = 0,
+    split: Annotated[
+        str, typer.Option(help="What no two folds share: random, formula, chemical_system or cluster.")
+    ] = "formula",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override, e.g. settings.epochs=10.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -28,6 +32,7 @@ def surrogate(
     from matgen.workflow.surrogate_recipe import SurrogateRecipe
 
     plan = read_recipe(SurrogateRecipe, recipe, settings or [])
+    plan.declare()
     model = train_surrogate(
         list(data),
         plan.property,
@@ -38,10 +43,13 @@ def surrogate(
         test=test,
         seed=plan.seed,
         settings=plan.settings,
-        facts=plan.facts,
+        facts=plan.card_facts(),
+        table=plan.table(),
+        folds=cross_validate,
+        split=split,  # type: ignore[arg-type]  # checked where the folds are made
     )
-    measured = model.card.get("test", {})
-    emit({"out": str(out), "property": plan.property, "rows": model.card["rows"], "test": measured}, as_json)
+    measured: dict[str, object] = {key: model.card[key] for key in ("cross_validation", "test") if key in model.card}
+    emit({"out": str(out), "property": plan.property, "rows": model.card["rows"], **measured}, as_json)
 
 
 @app.command("generator")

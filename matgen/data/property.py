@@ -60,5 +60,30 @@ for _property in (
     Property("e_above_hull", "Energy above hull", "eV/atom", better="low", note="relative to the named reference hull"),
     Property("density", "Density", "g/cm³", lower=0.0),
     Property("volume_per_atom", "Volume per atom", "Å³", lower=0.0),
+    Property("expt_band_gap", "Measured band gap", "eV", lower=0.0, note="experiment, any temperature; 0 is a metal"),
+    Property("log10_bulk_modulus", "log10 of bulk modulus", "log10(GPa)", note="Voigt-Reuss-Hill average, PBE, 0 K"),
+    Property("log10_shear_modulus", "log10 of shear modulus", "log10(GPa)", note="Voigt-Reuss-Hill average, PBE, 0 K"),
+    Property("debye_temperature", "Debye temperature", "K", lower=0.0, note="quasi-harmonic Debye model on PBE"),
+    Property(
+        "log10_thermal_conductivity",
+        "log10 of lattice thermal conductivity",
+        "log10(W/(m K))",
+        note="at 300 K, quasi-harmonic Debye-Grüneisen model on PBE",
+    ),
+    Property(
+        "thermal_expansion", "Thermal expansion", "1/K", note="at 300 K, quasi-harmonic Debye-Grüneisen model on PBE"
+    ),
+    Property("refractive_index", "Refractive index", "", lower=1.0, note="electronic, static, PBE perturbation theory"),
+    Property(
+        "log10_dielectric_constant", "log10 of total dielectric constant", "", lower=0.0, note="static, averaged, PBE"
+    ),
+    Property("log10_piezoelectric_modulus", "log10 of largest piezoelectric modulus", "log10(C/m²)", note="PBE"),
+    Property("superconducting_tc", "Superconducting Tc", "K", lower=0.0, note="source named in the card"),
+    Property(
+        "log10_ionic_conductivity", "log10 of Li-ion conductivity", "log10(S/cm)", note="measured, room temperature"
+    ),
+    Property("log10_exfoliation_energy", "log10 of exfoliation energy", "log10(meV/atom)", note="optB88vdW"),
+    Property("yield_strength", "Yield strength", "MPa", lower=0.0, note="measured, steels"),
+    Property("metallicity", "Probability of being a metal", "", lower=0.0, upper=1.0, note="source named in the card"),
 ):
     declare(_property)

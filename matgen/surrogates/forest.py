@@ -65,8 +65,11 @@ class Trees:
         left, right, feature, threshold, value = (np.concatenate(column) for column in zip(*parts, strict=True))
         return cls(
             np.array(roots, dtype=np.int32),
-            *(np.asarray(index, dtype=np.int32) for index in (left, right, feature)),
-            *(np.asarray(number, dtype=np.float64) for number in (threshold, value)),
+            left.astype(np.int32),
+            right.astype(np.int32),
+            feature.astype(np.int16),
+            threshold.astype(np.float32),
+            value.astype(np.float32),
         )
 
     def predict(self, features: np.ndarray) -> np.ndarray:
@@ -78,7 +81,7 @@ class Trees:
             goes_left = features[rows, self.feature[node]] <= self.threshold[node]
             following = np.where(goes_left, self.left[node], self.right[node])
             if (following == node).all():
-                return np.asarray(self.value[node])
+                return np.asarray(self.value[node], dtype=float)
             node = following
 
 

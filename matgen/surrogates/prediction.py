@@ -88,9 +88,8 @@ def surrogate_for(prop: str, model: str | Path | Surrogate | None = None) -> Sur
     Raises:
         ConfigError: No such property or model, or the model predicts another property.
     """
-    find_property(prop)
     if model is None:
-        model = default_model(prop)
+        model = default_model(find_property(prop).name)
     found = load_surrogate(model) if isinstance(model, str | Path) else model
     if found.prop.name != prop:
         raise ConfigError(f"the model predicts {found.prop.name!r}, not {prop!r}.", where=str(model))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matgen.data.property import find_property
+from matgen.data.property import PROPERTIES, Property, declare, find_property
 from matgen.errors import ConfigError, did_you_mean
 from matgen.runtime import file_id, whole_file, write_json
 from matgen.surrogates.base import SURROGATES
@@ -14,7 +14,6 @@ from matgen.surrogates.base import SURROGATES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from matgen.data.property import Property
     from matgen.surrogates.base import Surrogate
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
@@ -47,6 +46,8 @@ def read_weights(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Ten
         raise ConfigError(f"this is a {card['surrogate']}, not a {kind}.", where=str(folder))
     if not (folder / WEIGHTS).is_file() or card.get("fingerprint") != file_id(folder / WEIGHTS):
         raise ConfigError("weights and card do not belong together.", where=str(folder), fix="Copy the folder again.")
+    if card["property"] not in PROPERTIES and "defines" in card:
+        declare(Property(card["property"], **card["defines"]))
     return card, load_file(folder / WEIGHTS), find_property(card["property"])
 
 

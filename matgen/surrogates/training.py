@@ -13,10 +13,11 @@ import numpy as np
 
 from matgen.data.property import find_property
 from matgen.data.structures import read_structures
-from matgen.errors import DataError, did_you_mean
+from matgen.errors import ConfigError, DataError, did_you_mean
 from matgen.runtime import versions
 from matgen.surrogates.base import SURROGATES
-from matgen.surrogates.conformal import Z_LEVEL
+from matgen.surrogates.tables import FormulaTable, read_formulas
+from matgen.surrogates.validation import Split, cross_validate, figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +42,9 @@ def train_surrogate(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
+    table: FormulaTable | None = None,
+    folds: int = 0,
+    split: Split = "formula",
 ) -> Surrogate:
     """Fit a surrogate on a table of structures and save it.
 
@@ -58,6 +62,9 @@ def train_surrogate(
         seed: Of everything random.
         settings: Settings of the surrogate by name.
         facts: What the card should say besides: source and licence of the data, intended use, limits.
+        table: How to read ``data`` where it is a table of formulas instead of structures.
+        folds: Cross-validate over so many folds first, and note the figures in the card.
+        split: What never lies on both sides of a fold.
 
     Raises:
         ConfigError: No such surrogate, property or setting.
@@ -65,15 +72,22 @@ def train_surrogate(
     """
     start, out = time.perf_counter(), Path(out)
     model = SURROGATES.get(surrogate)(find_property(prop), **(settings or {}))
-    structures, values, missing = read_values(data, column or prop, exclude)
+    structures, values, missing = read_rows(data, column or prop, table, exclude)
     logger.info("%d rows with %s, %d without", len(values), prop, missing)
+    if folds:
+        checked = cross_validate(
+            structures, values, prop, surrogate=surrogate, settings=settings, split=split, folds=folds, seed=seed
+        )
     model.fit(structures, values, rng=np.random.default_rng(seed), folder=out / "unfinished")
     minutes = (time.perf_counter() - start) / 60
     card = {**(facts or {}), "rows": len(values), "rows_without_value": missing, "seed": seed}
     card |= {"date": datetime.now(UTC).date().isoformat(), "minutes": round(minutes, 1), "hardware": hardware()}
     card["versions"] = versions()
+    if folds:
+        card["cross_validation"] = checked
     if test is not None:
-        card["test"] = {"data": Path(test).name, **measured(model, *read_values(test, column or prop)[:2])}
+        rows = read_rows(test, column or prop, table)
+        card["test"] = {"data": Path(test).name, **measured(model, *rows[:2])}
     model.save(out, **card)
     return model
 
@@ -84,6 +98,20 @@ def hardware() -> str:
 
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     return f"{name}, {torch.get_num_threads()} thread(s)"
+
+
+def read_rows(
+    data: str | Path | Sequence[str | Path],
+    column: str,
+    table: FormulaTable | None = None,
+    exclude: str | Path | None = None,
+) -> tuple[Sequence[Any], np.ndarray, int]:
+    """Materials, their values (S,), and how many rows have none: structures, or formulas where ``table`` says so."""
+    if table is None:
+        return read_values(data, column, exclude)
+    if exclude is not None:
+        raise ConfigError("a table of formulas has no ids to leave out.", where="exclude")
+    return read_formulas([data] if isinstance(data, str | Path) else list(data), column, table)
 
 
 def read_values(
@@ -138,22 +166,6 @@ def _numbers(table: pd.DataFrame, column: str, source: str | Path) -> np.ndarray
         raise DataError(f"the column {column!r} does not hold numbers ({error}).", where=str(source)) from error
 
 
-def measured(model: Surrogate, structures: Sequence[Structure], values: np.ndarray) -> dict[str, float]:
-    """Errors and coverage of a fitted surrogate on S structures, in the property's unit.
-
-    ``mae``, ``rmse``, ``coverage_90`` (share within mean ± 1.645 std), ``in_domain`` (share), ``mae_in_domain``, and
-    ``mae_most_certain_half`` (over the half with the smaller std).
-    """
-    prediction = model.predict(structures)
-    error = np.abs(prediction.mean - values)
-    certain = prediction.std <= np.median(prediction.std)
-    figures = {
-        "mae": error.mean(),
-        "rmse": np.sqrt((error**2).mean()),
-        "coverage_90": (error <= Z_LEVEL * prediction.std).mean(),
-        "in_domain": prediction.in_domain.mean(),
-        "mae_in_domain": error[prediction.in_domain].mean() if prediction.in_domain.any() else float("nan"),
-        "mae_most_certain_half": error[certain].mean(),
-    }
-    rounded = {name: round(float(figure), 5) for name, figure in figures.items() if np.isfinite(figure)}
-    return {"rows": len(values), **rounded}
+def measured(model: Surrogate, structures: Sequence[Any], values: np.ndarray) -> dict[str, float]:
+    """Errors and coverage of a fitted surrogate on S structures; see :func:`matgen.surrogates.validation.figures`."""
+    return figures(model.predict(structures), values)
