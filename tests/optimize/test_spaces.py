@@ -1,0 +1,104 @@
+"""Spaces: compositions on the simplex, substitutions, conditions, latent codes, pools of one prototype."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+from pools import measure
+from pymatgen.core import Composition, Structure
+
+from matgen.data.structures import write_structures
+from matgen.errors import ConfigError
+from matgen.generators.base import shipped_models
+from matgen.optimize import optimize
+from matgen.optimize.claims import REASON
+from matgen.optimize.results import finished
+from matgen.optimize.spaces.composition import CompositionSpace, nearest_counts
+from matgen.optimize.spaces.latent import Latent
+from matgen.optimize.spaces.pool import aligned
+from matgen.optimize.spaces.substitution import Substitution
+
+VOLUME = [{"property": "volume"}]
+
+
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_every_point_of_the_simplex_is_a_formula_within_its_bounds(weights):
+    space = CompositionSpace(["Li", "Ti", "O", "N"], one_of=["O", "N"], required=["Ti"], max_atoms=9, most=3)
+    formula = Composition(space.formula(np.array(weights)))
+    amounts = formula.get_el_amt_dict()
+    assert "Ti" in amounts
+    assert ("O" in amounts) != ("N" in amounts)
+    assert len(amounts) <= 3
+
+
+def test_nearest_counts_by_hand():
+    assert nearest_counts(np.array([0.2, 0.2, 0.6]), 10).tolist() == [1, 1, 3]
+    assert nearest_counts(np.array([0.34, 0.66]), 6).tolist() == [1, 2]
+
+
+def test_chemistry_is_a_constraint():
+    space = CompositionSpace(["Na", "Cl", "O"])
+    assert max(space.violations("NaCl").values()) <= 0
+    assert space.violations("NaCl3")["charge neutrality"] > 0
+
+
+def test_infeasible_compositions_are_told_but_not_evaluated():
+    space = {"composition": {"elements": ["Na", "K", "Cl"], "max_atoms": 6, "most": 3, "config": {"ranker": "none"}}}
+    study = optimize(space, measure, VOLUME, sampler="random", evaluations=4, seed=1)
+    refused = [t for t in study.trials if t.state == TrialState.PRUNED and t.user_attrs[REASON].startswith("not eval")]
+    assert refused
+    assert all(max(t.constraints.values()) > 0 for t in refused)
+    assert all(max(t.constraints.values()) <= 0 for t in finished(study))
+
+
+def test_substitution(tmp_path, perovskite):
+    path = tmp_path / "perovskite.cif"
+    perovskite.to(filename=str(path))
+    space = Substitution(str(path), {"Sr": ["Ca", "Ba"], "Ti": ["Ti", "Zr"]})
+    assert space.violations(["Ba", "Zr", "O"]) == {"distinct elements": 0.0, "charge neutrality": 0.0}
+    assert space.violations(["K", "Na", "O"])["charge neutrality"] > 0
+    assert space.violations(["Ba", "Ba", "O"])["distinct elements"] == 1
+    study = optimize(space, measure, VOLUME, sampler="grid", evaluations=10)
+    formulas = {t.user_attrs["facts"]["formula"] for t in finished(study)}
+    assert formulas == {"CaTiO3", "BaTiO3", "CaZrO3", "BaZrO3"}
+    assert min(finished(study), key=lambda t: t.values[0]).user_attrs["facts"]["formula"] == "CaTiO3"
+    with pytest.raises(ConfigError, match="holds no Pb"):
+        Substitution(str(path), {"Pb": ["Ca"]}).check()
+
+
+def test_conditions_of_a_generator():
+    space = {"conditions": {"model": "flow-mp20", "target": {"band_gap": [0.0, 3.0]}, "fixed": {"steps": 4}}}
+    study = optimize(space, measure, VOLUME, sampler="qmc", evaluations=4, batch=4, seed=0)
+    assert len(study.trials) >= 4
+    assert all(0 <= t.params["target band_gap"] <= 3 for t in study.trials)
+    with pytest.raises(ConfigError, match="cannot honour"):
+        optimize({"conditions": {"model": "flow-mp20", "space_group": [225]}}, measure, VOLUME)
+
+
+@pytest.mark.skipif("vae-mp20" not in shipped_models("generator"), reason="no generator with a latent space is shipped")
+def test_latent_space_of_a_generator(tmp_path, textbook):
+    path = tmp_path / "known.parquet"
+    values = range(len(textbook))
+    write_structures(path, pd.DataFrame({"id": [f"k{i}" for i in values], "good": values}), textbook)
+    space = Latent(str(path), dimensions=3, best_by="good", top=3, decoding={"steps": 4})
+    assert max(space.violations(space.good[0]).values()) <= 0
+    assert space.violations(space.good[0] + 9.0)["trust region"] > 0
+    assert space.violations(np.full(3, 9.0))["prior density"] > 0
+    study = optimize(space, measure, VOLUME, sampler="tpe", evaluations=3, batch=3, seed=0)
+    assert finished(study)
+    assert all(max(t.constraints.values()) <= 0 for t in finished(study))
+
+
+def test_prototypes_are_aligned_up_to_a_shift(perovskite):
+    shifted = Structure(
+        perovskite.lattice, perovskite.species[::-1], perovskite.frac_coords[::-1] + np.array([0.3, 0, 0])
+    )
+    assert aligned([perovskite, shifted]).tolist() == [[38, 22, 8, 8, 8]] * 2
+
+
+def test_other_numbers_of_atoms_share_no_prototype(perovskite, rocksalt):
+    assert aligned([perovskite, rocksalt]) is None
