@@ -20,7 +20,7 @@ COPPER = from_atoms(bulk("Cu", a=3.590))
 
 def _judged(**columns):
     table = pd.DataFrame({"id": ["a"], "competing_phases": ["0.5 Cu + 0.5 Au"], **{k: [v] for k, v in columns.items()}})
-    return Candidates(table, [Structure(Lattice.cubic(3.8), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])])
+    return Candidates(table, [Structure(Lattice.cubic(3.05), ["Cu", "Au"], [[0, 0, 0], [0.5, 0.5, 0.5]])])
 
 
 def test_averages_of_an_isotropic_solid_are_its_moduli():
@@ -82,8 +82,10 @@ def test_examine_adds_columns_and_words():
 
 
 def test_low_energies_are_doubted_with_evidence():
-    assert suspicions(_judged(e_above_hull=-0.05)) == [""]
-    doubt = suspicions(_judged(e_above_hull=-0.3, thin_system=True, volume_change=-0.4))[0]
+    assert suspicions(_judged(e_above_hull=-0.05, thin_system=True)) == [""]
+    assert suspicions(_judged(e_above_hull=-0.2)) == [""]
+    assert "deeper than 0.3" in suspicions(_judged(e_above_hull=-0.4))[0]
+    doubt = suspicions(_judged(e_above_hull=-0.30, thin_system=True, volume_change=-0.4))[0]
     assert doubt.startswith("implausibly low (-0.30 eV/atom): check")
     assert "few compounds" in doubt
     assert "volume changed" in doubt
