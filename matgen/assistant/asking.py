@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matgen.assistant.document import Answer, Citation, Passage
-from matgen.assistant.extraction import choose, compose, confidence, gather
+from matgen.assistant.extraction import choose, confidence, gather, phrase
 from matgen.assistant.hazards import gives_orders, hazard
-from matgen.assistant.verification import Statement, verify
+from matgen.assistant.verification import Statement, check, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,17 +53,15 @@ def ask(
     if belief < least:
         return _refusal(evidence, belief, trace)
     if backend is None:
-        return _checked(compose, _label(chosen), belief, trace)
+        return _quoted(chosen, belief, trace)
     return _worded(question, backend, evidence, hits, belief, trace)
 
 
-def _label(chosen: Sequence[Evidence]) -> list[tuple[int, Evidence]]:
-    return list(enumerate(chosen, start=1))
-
-
-def _checked(composer: Any, labelled: list[tuple[int, Evidence]], belief: float, trace: list[dict[str, Any]]) -> Answer:
-    citations = [Citation.of(label, e.sentence) for label, e in labelled]
-    return finish(composer(labelled), citations, belief, trace)
+def _quoted(chosen: Sequence[Evidence], belief: float, trace: list[dict[str, Any]]) -> Answer:
+    """An answer in the passages' own words."""
+    citations = [Citation.of(label, e.sentence) for label, e in enumerate(chosen, start=1)]
+    parts = [(phrase(e.sentence), (c.label,)) for e, c in zip(chosen, citations, strict=True)]
+    return finish(check(parts, citations), citations, belief, trace)
 
 
 def _worded(
@@ -80,16 +78,17 @@ def _worded(
     citations = [replace(c, passage=_clean_text(p)) for c, p in zip(citations, passages, strict=True)]
     text = "" if not citations else backend.answer(question, citations)
     trace.append({"step": "compose", "backend": backend.name, "text": text})
-    answer = finish(text, citations, belief, trace)
+    answer = finish(verify(text, citations), citations, belief, trace)
     if answer.refused and answer.missing:
         trace.append({"step": "fall back", "to": "extractive"})
-        return _checked(compose, _label(choose(evidence)), belief, trace)
+        return _quoted(choose(evidence), belief, trace)
     return answer
 
 
-def finish(text: str, citations: Sequence[Citation], belief: float, trace: list[dict[str, Any]]) -> Answer:
-    """Verify a composed text and keep what stands, with the citations that are used, renumbered from 1."""
-    statements = verify(text, citations)
+def finish(
+    statements: Sequence[Statement], citations: Sequence[Citation], belief: float, trace: list[dict[str, Any]]
+) -> Answer:
+    """Keep the statements that stand, with the citations that they use, renumbered from 1."""
     kept = [s for s in statements if not s.reason]
     removed = [{"sentence": s.text, "reason": s.reason} for s in statements if s.reason]
     trace = [*trace, {"step": "verify", "kept": len(kept), "removed": removed}]

@@ -13,7 +13,7 @@ from matgen.assistant.notation import readable
 from matgen.assistant.recipes import Recipes, conditions
 from matgen.assistant.records import Run, describe, number, record
 from matgen.assistant.structure_words import structure_sentences
-from matgen.assistant.verification import verify
+from matgen.assistant.verification import check
 from matgen.data.property import PROPERTIES
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def _assemble(row: dict[str, Any], parts: Sequence[tuple[str, list[Passage]]]) -
     for heading, passages in parts:
         here = [Citation.of(len(citations) + i, p) for i, p in enumerate(passages, start=1)]
         citations += here
-        statements = verify(" ".join(f"{_worded(c, p)} [{c.label}]" for c, p in zip(here, passages, strict=True)), here)
+        worded = [(_worded(c, p), (c.label,)) for c, p in zip(here, passages, strict=True)]
+        statements = check(worded, here)
         removed += [{"sentence": s.text, "reason": s.reason} for s in statements if s.reason]
         text = " ".join(s.cited for s in statements if not s.reason)
         if text:

@@ -170,11 +170,6 @@ def wanted_dimensions(question: str) -> frozenset[str]:
     return frozenset().union(*found) if found else frozenset()
 
 
-def compose(chosen: Sequence[tuple[int, Evidence]]) -> str:
-    """Readable prose from labelled sentences: quoted and attributed where an author speaks, plain where not."""
-    return " ".join(f"{_phrase(e.sentence)} [{label}]" for label, e in chosen)
-
-
 def choose(evidence: Sequence[Evidence], most: int = 3) -> list[Evidence]:
     """The best sentence and those that add to it: nearly as good, and not the same in other words."""
     usable = [e for e in evidence if not e.reason]
@@ -200,7 +195,8 @@ def confidence(evidence: Evidence) -> float:
 WEIGHTS = np.array([8.0, 6.0, -7.5])
 
 
-def _phrase(sentence: Passage) -> str:
+def phrase(sentence: Passage) -> str:
+    """A sentence for an answer: quoted and attributed where its author speaks, plain where not."""
     text = sentence.text
     document = sentence.document
     if document.kind != "literature" or not _PERSONAL.search(text):

@@ -67,7 +67,7 @@ class Quantity:
 
 def quantities(text: str) -> list[Quantity]:
     """Quantities in a text; digits inside formulas, labels and citations such as ``[2]`` are none."""
-    text = re.sub(r"\[\d+(?:,\s?\d+)*\]", " ", readable(text))
+    text = re.sub(r"\[\d+(?:[,-]\s?\d+)*\]", " ", readable(text))
     text = text.replace("µ", "μ").replace("° C", "°C").replace("o C", "°C")
     for material in find_materials(text):
         if not material.text.isdigit():

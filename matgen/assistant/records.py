@@ -17,6 +17,7 @@ import pandas as pd
 from matgen.assistant.asking import finish
 from matgen.assistant.document import Answer, Citation, Document, Passage
 from matgen.assistant.materials import ELEMENTS, element_names, parse_formula
+from matgen.assistant.verification import check
 from matgen.data.candidates import Candidates
 from matgen.data.property import PROPERTIES
 from matgen.errors import DataError, did_you_mean
@@ -257,8 +258,12 @@ def _listed(query: Query, run: Run) -> Answer:
     if not query.count:
         passages += [record(row, "row", _line(row, query)) for row in rows[:LISTED]]
     citations = [Citation.of(label, p) for label, p in enumerate(passages, start=1)]
-    text = " ".join(f"{c.passage} [{c.label}]" for c in citations)
-    return finish(text, citations, 1.0, [{"step": "query", "query": str(query)}])
+    return _told(citations, [{"step": "query", "query": str(query)}])
+
+
+def _told(citations: list[Citation], trace: list[dict[str, Any]]) -> Answer:
+    """An answer that consists of the cited records."""
+    return finish(check([(c.passage, (c.label,)) for c in citations], citations), citations, 1.0, trace)
 
 
 def _line(row: dict[str, Any], query: Query) -> str:
@@ -289,7 +294,7 @@ def _why(question: str, run: Run) -> Answer | None:
         for r in named[:LISTED]
     ]
     citations = [Citation.of(label, p) for label, p in enumerate(passages, start=1)]
-    return finish(" ".join(f"{c.passage} [{c.label}]" for c in citations), citations, 1.0, [])
+    return _told(citations, [])
 
 
 def _scaled(value: str, unit: str | None) -> float:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from matgen.assistant.document import Citation
 
-LABEL = re.compile(r"\[(\d+(?:\s*,\s*\d+)*)\]")
+LABEL = re.compile(r"\[([1-9]\d?(?:\s*,\s*[1-9]\d?)*)\]")
+"""A citation label; ``[001]`` is a direction in a crystal."""
 LEAST_WORDS, LEAST_COSINE = 0.6, 0.55
 NEGATIONS = frozenset(WORDS["negations"])
 OPPOSITES = tuple(tuple(frozenset(side) for side in sides) for sides in WORDS["opposites"])
@@ -125,10 +126,15 @@ def contradiction(claim: str, sentence: str) -> str:
 
 
 def verify(text: str, citations: Sequence[Citation]) -> list[Statement]:
-    """Check each sentence of an answer against the passages that it cites."""
+    """Check each sentence of a text, whose labels stand in it, against the passages that it cites."""
+    return check(cited_sentences(text), citations)
+
+
+def check(parts: Sequence[tuple[str, tuple[int, ...]]], citations: Sequence[Citation]) -> list[Statement]:
+    """Check sentences that come with their labels; brackets inside them are the source's own."""
     known = {c.label: c for c in citations}
     statements = []
-    for sentence, labels in cited_sentences(text):
+    for sentence, labels in parts:
         if not labels:
             statements.append(Statement(sentence, (), "no citation"))
             continue
@@ -143,9 +149,9 @@ def verify(text: str, citations: Sequence[Citation]) -> list[Statement]:
 
 def cited_sentences(text: str) -> list[tuple[str, tuple[int, ...]]]:
     """Sentences with the labels that follow them; a label may stand before or after the full stop."""
-    text = re.sub(r"\s*((?:\[\d+(?:\s*,\s*\d+)*\]\s*)+)([.!?])(?=\s|$)", r"\2 \1", text)
+    text = re.sub(rf"\s*((?:{LABEL.pattern}\s*)+)([.!?])(?=\s|$)", r"\3 \1", text)
     found: list[tuple[str, tuple[int, ...]]] = []
-    pending = re.split(r"((?:\s*\[\d+(?:\s*,\s*\d+)*\])+)", text)
+    pending = re.split(rf"((?:\s*{LABEL.pattern.replace('(', '(?:', 1)})+)", text)
     for body, marks in zip(pending[::2], [*pending[1::2], ""], strict=False):
         labels = tuple(int(n) for group in LABEL.findall(marks) for n in group.split(","))
         parts = [body[a:b] for a, b in sentences(body)]

@@ -3,7 +3,7 @@
 import pytest
 
 from matgen.assistant.document import Citation, Document, Passage
-from matgen.assistant.verification import cited_sentences, contradiction, support, verify
+from matgen.assistant.verification import check, cited_sentences, contradiction, support, verify
 
 SOURCE = "The Neel temperature of CrSBr is 132 K and irradiation suppresses the antiferromagnetic order."
 
@@ -63,3 +63,10 @@ def test_support_is_graded():
     good, partly = support(SOURCE, SOURCE), support("CrSBr orders magnetically below 132 K.", SOURCE)
     bad = support("Bread rises in a warm oven.", SOURCE)
     assert good.score == 1.0 > partly.score > bad.score
+
+
+def test_directions_and_foreign_references_are_no_labels():
+    source = "Films grown along [001] conduct better [30] than others."
+    assert [s.reason for s in verify(f"{source} [1]", [citation(1, source)])] != [""]
+    assert [s.reason for s in check([(source, (1,))], [citation(1, source)])] == [""]
+    assert cited_sentences("Films grown along [001] conduct. [1]") == [("Films grown along [001] conduct.", (1,))]
