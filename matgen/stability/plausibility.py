@@ -1,8 +1,8 @@
 """Doubts about energies far below the hull, and decompositions in words.
 
 Depth alone proves little: of the stable compounds of the shipped table, each judged by the hull of all others, more
-than a third lie over 0.1 eV/atom below it (``benchmarks/stability_depth.py``). So a moderate depth is doubted only where
-something else is odd, and depth alone only where known compounds hardly go.
+than a third lie over 0.1 eV/atom below it (``benchmarks/stability_depth.py``). So a moderate depth is doubted only
+where something else is odd, and depth alone only where known compounds hardly go.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matgen.data.candidates import Candidates
 
 TOO_LOW = 0.3
-"""Farther below the hull than this is doubted for its depth alone, eV/atom: about 95 % of known ternaries lie higher."""
+"""Farther below the hull is doubted for its depth alone, eV/atom: about 95 % of known ternaries lie higher."""
 
 LOW = 0.1
 """Farther than this is doubted where something else is odd too."""
