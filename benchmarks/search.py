@@ -123,9 +123,9 @@ def open_space(out: Out, method: list[str] = ["surrogate"], seeds: int = 3, eval
 
 
 @app.command()
-def overhead(trials: int = 1000, batch: int = 8, where: str = "db") -> None:
+def overhead(method: list[str] = ["random", "tpe"], trials: int = 1000, batch: int = 8, where: str = "db") -> None:  # noqa: B006
     """Seconds of the loop itself for each trial, over the last hundred of a study on disk, by sampler."""
-    for sampler in ("random", "tpe", "surrogate"):
+    for sampler in method:
         folder = Path(tempfile.mkdtemp())
         space = Pool(str(_made_up(folder, 2 * trials)), "latent", 8)
         storage = folder / f"study.{where}"
