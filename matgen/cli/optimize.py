@@ -30,7 +30,9 @@ def verb(
     given += [f"search.worker={worker}"] if worker else []
     kind = load_workflow(workflow, given, check=False).workflow
     if kind != "optimize":
-        raise ConfigError(f"this is a workflow of the kind {kind!r}.", where=workflow, fix="Use 'matgen run'.")
+        raise ConfigError(
+            f"this is a workflow of the kind {kind!r}.", where=workflow, fix="Use 'matgen run', which takes every kind."
+        )
     result = run(workflow, given, out=out)
     best = result.candidates.table.head(10)
     shown = [c for c in ("rank", "id", "formula", *_named(result.config.model_dump())) if c in best]

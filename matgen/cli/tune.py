@@ -25,7 +25,9 @@ def verb(
 
     kind = load_workflow(workflow, settings or (), check=False).workflow
     if kind != "tune":
-        raise ConfigError(f"this is a workflow of the kind {kind!r}.", where=workflow, fix="Use 'matgen run'.")
+        raise ConfigError(
+            f"this is a workflow of the kind {kind!r}.", where=workflow, fix="Use 'matgen run', which takes every kind."
+        )
     result = run(workflow, settings or (), out=out)
     facts = result.record["protocol"]
     found = [f"{key}: {value}" for key, value in (facts["best"] or {}).items()]
