@@ -90,11 +90,12 @@ that could not be judged ({rejected}) count as wrong.
 {table}
 
 In the error an energy below the hull counts as 0, as DFT's does. Spearman correlation of the energies above the hull
-with DFT's: {rank:.2f}. More than 0.1 eV/atom below the hull: {below}; by its card the table holds none of the MP-20 test
-structures, so a compound of the DFT hull may lie below the hull of the others.
+with DFT's: {rank:.2f}. More than 0.1 eV/atom below the hull: {below}; by its card the table holds none of the
+MP-20 test structures, so a compound of the DFT hull may lie below the hull of the others.
 
 **How much the share says:** {above} of these structures lie above 0.1 eV/atom in DFT. Where that is 0, a judge that
-lets everything pass scores 100 %, so the share only measures false alarms; compare the error with that of always saying 0.
+lets everything pass scores 100 %, so the share only measures false alarms; compare the error
+with that of always saying 0.
 """
 
 
