@@ -89,4 +89,4 @@ def test_the_shipped_recipe_is_well_formed():
     from matgen.workflow.recipe import read_recipe
 
     recipe = read_recipe(GeneratorRecipe, Path(__file__).parents[2] / "workflows" / "generators" / "flow-mp20.yaml")
-    assert recipe.training.settings().steps == 5200
+    assert recipe.training.settings().steps == 12_000
