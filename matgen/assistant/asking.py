@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matgen.assistant.document import Answer, Citation, Passage
-from matgen.assistant.extraction import choose, confidence, gather, phrase
+from matgen.assistant.extraction import NOTHING, choose, confidence, gather, phrase
 from matgen.assistant.hazards import gives_orders, hazard
+from matgen.assistant.materials import find_materials
+from matgen.assistant.terms import terms
 from matgen.assistant.verification import Statement, check, verify
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def ask(
     chosen = choose(evidence)
     belief = confidence(chosen[0]) if chosen else 0.0
     if belief < least:
-        return _refusal(evidence, belief, trace)
+        return _refusal(question, evidence, belief, trace)
     if backend is None:
         return _quoted(chosen, belief, trace)
     return _worded(question, backend, evidence, hits, belief, trace)
@@ -106,10 +108,13 @@ def finish(
     return Answer(" ".join(lines), cited, False, round(belief * share, 4), scores, (), tuple(trace))
 
 
-def _refusal(evidence: Sequence[Evidence], belief: float, trace: list[dict[str, Any]]) -> Answer:
-    barred = next((e.reason for e in evidence if e.reason), "")
+def _refusal(question: str, evidence: Sequence[Evidence], belief: float, trace: list[dict[str, Any]]) -> Answer:
+    # a material counts as not found only if no passage speaks of it, whatever its name there
+    reasons = sorted((e.reason for e in evidence if e.reason), key=lambda r: r.startswith(NOTHING))
+    barred = reasons[0] if reasons else ""
+    named = {term for material in find_materials(question) for term in terms(material.text)}
     best = max(evidence, key=lambda e: e.coverage, default=None)
-    lacking = [t for t in (best.missing if best else ()) if ":" not in t]
+    lacking = [t for t in (best.missing if best else ()) if ":" not in t and t not in named]
     missing = tuple(filter(None, [barred, f"passages that speak of: {', '.join(lacking)}" if lacking else ""]))
     missing = missing or ("a passage that answers the question",)
     text = f"I cannot answer this from the documents at hand. Missing: {'; '.join(missing)}."

@@ -54,6 +54,8 @@ _NUMERIC = re.compile(
 )
 SHORTEST = 25
 """Characters below which a sentence is a heading or a fragment."""
+NOTHING = "nothing found about"
+"""How a reason starts where the material itself is absent."""
 TITLE_TERM = 0.3
 DOPANTS = 2
 """Elements that a passage's material may have beyond those asked for (dopants, partial substitution)."""
@@ -138,7 +140,7 @@ def _bar(question: str, sentence: Passage, around: set[str], fits: float) -> str
     for material in find_materials(question):
         wanted = frozenset(material.system.split("-"))
         if not any(wanted <= s and len(s) <= len(wanted) + DOPANTS for s in systems):
-            return f"nothing found about {material.text}"
+            return f"{NOTHING} {material.text}"
     asked_for = _attributes(question)
     absent = [t for t in asked_for if not speaks_of(t, around)]
     if wants_number(question) and len(absent) > len(asked_for) / 2:

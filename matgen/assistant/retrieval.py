@@ -8,6 +8,7 @@ Shapes: P passages, N sentences, D features.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -156,6 +157,7 @@ def lexical_index(passages: Sequence[Passage]) -> Any:
         return None
     titles = {p.document.id: terms(p.document.title) for p in passages}
     bm25 = require("bm25s", "assistant").BM25()
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # its import asks for debug messages
     bm25.index([terms(p.raw) + titles[p.document.id] for p in passages], show_progress=False)
     return bm25
 

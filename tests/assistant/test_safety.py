@@ -110,3 +110,17 @@ def test_dangerous_requests_are_refused(question, index):
 )
 def test_ordinary_chemistry_is_not(question):
     assert hazard(question) is None
+
+
+def test_a_refusal_does_not_call_a_material_absent_that_another_passage_names():
+    texts = [
+        "The band gap of ZnO was measured again by absorption.",
+        "Strontium titanate was annealed for 6 h in dry air.",
+    ]
+    found = build_index([Document(str(i), f"Notes {i}", text) for i, text in enumerate(texts)])
+    answer = ask("What is the band gap of STO?", found)
+    assert answer.refused
+    assert "nothing found about" not in " ".join(answer.missing)
+    absent = ask("What is the band gap of GaN?", found)
+    assert absent.refused
+    assert "nothing found about GaN" in absent.missing
