@@ -33,7 +33,7 @@ def verb(
     constraint: Annotated[
         list[str] | None, typer.Option(help="Acts inside sampling, e.g. elements:forbidden=Pb,Cd.")
     ] = None,
-    library: Annotated[Path | None, typer.Option(help="Data set of templates, for 'retrieval'.")] = None,
+    library: Annotated[Path | None, typer.Option(help="Data set of templates, for 'retrieval' and 'hybrid'.")] = None,
     task: Annotated[Task, typer.Option(help="csp predicts one structure for each row of --data.")] = Task.dng,
     data: Annotated[Path | None, typer.Option(help="Table with material_id and cif or formula, for csp.")] = None,
     as_json: Json = False,

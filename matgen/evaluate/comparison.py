@@ -41,8 +41,8 @@ NEAR_HULL = 0.1
 """eV/atom above the reference hull; the field's "metastable"."""
 
 ROW, LEADERBOARD = "row.json", "leaderboard"
-LIBRARY = "retrieval"
-"""The generator that takes the data as a library instead of being trained on them."""
+FROM_LIBRARY = ("retrieval", "hybrid")
+"""Generators that take the data as a library instead of being trained on them."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def compare(
         data: An ingested data set or structure file.
         out: Folder for ``leaderboard.csv``, ``leaderboard.md`` and one folder a generator.
         generators: Families by registry name, and trained models by name or folder, which are taken as they are. By
-            default all families that can be trained, and retrieval from the data.
+            default all families that can be trained, and those that take the data as a library.
         budget: The same for each.
         config: Settings of families by name, for example ``{"flow": {"width": 128}}``.
 
@@ -129,8 +129,8 @@ def compare(
 
 
 def families() -> list[str]:
-    """Families that can be trained on data alone, and retrieval."""
-    return [*(name for name in GENERATORS.names() if _trainable(name)), LIBRARY]
+    """Families that can be trained on data alone, and those that take them as a library."""
+    return [*(name for name in GENERATORS.names() if _trainable(name)), *FROM_LIBRARY]
 
 
 def markdown(found: Comparison) -> str:
@@ -145,7 +145,7 @@ def _trainable(name: str) -> bool:
 
 def _settings(name: str, data: str | Path, config: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
     given = dict((config or {}).get(name, {}))
-    return {"library": str(data), **given} if name == LIBRARY else given
+    return {"library": str(data), **given} if name in FROM_LIBRARY else given
 
 
 def _row(

@@ -190,7 +190,7 @@ class Discovery:
         model, config = plan.model, dict(plan.config)
         if self.config.train is not None and model == self.config.train.name:
             model = str(work.done["train"] / model)
-        if model == "retrieval" and "data" in work.done:
+        if model in ("retrieval", "hybrid") and "data" in work.done:
             config.setdefault("library", str(work.done["data"] / DATASET))
         return sample(
             model,
