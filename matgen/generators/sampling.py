@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from matgen.constraints.compatibility import require_compatible
 from matgen.constraints.specification import Spec, build_constraints, specify
 from matgen.data.candidates import Candidates
 from matgen.data.request import Request
@@ -65,12 +66,14 @@ def sample(
         Candidates with ``id``, ``formula``, ``generator``, ``seed``, ``index`` and ``n_atoms``.
 
     Raises:
-        ConfigError: The generator cannot honour the request.
+        ConfigError: The generator cannot honour the request, or request and constraints cannot be met together.
     """
     request = Request(n, formula, chemical_system, n_atoms, space_group, dict(target or {}))
     generator = _loaded(str(model), _spelled(config))
     request.require_honoured_by(generator.conditions, generator.name)
-    masks = [specify(constraint) for constraint in build_constraints(constraints, role="mask")]
+    acting = build_constraints(constraints, role="mask")
+    require_compatible(acting, request)
+    masks = [specify(constraint) for constraint in acting]
     asked = {**asdict(request), "n": 1}
     items = [
         {

@@ -133,17 +133,20 @@ class Discover(Workflow):
         yield Stage(11, "rank", do.rank, _plain(self.rank), ("predict",))
 
     def _check_sample(self, entry: SampleSection) -> None:
+        from matgen.constraints.compatibility import require_compatible
         from matgen.constraints.specification import build_constraints
         from matgen.data.request import Request
         from matgen.generators.base import GENERATORS, load_generator
 
         with _placed("constraints"):
-            build_constraints(entry.constraints, role="mask")
+            acting = build_constraints(entry.constraints, role="mask")
         if self.train is not None and entry.model == self.train.name:
             conditions = GENERATORS.get(self.train.generator).conditions
         else:
             conditions = load_generator(entry.model, **entry.config).conditions
-        Request(**entry.asked()).require_honoured_by(conditions, entry.model)
+        request = Request(**entry.asked())
+        request.require_honoured_by(conditions, entry.model)
+        require_compatible(acting, request)
 
     def _check_novelty(self) -> None:
         for place, path in enumerate(self.novelty.reference):

@@ -1,0 +1,139 @@
+"""Whether what is asked for can be met together, told before any sampling starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Composition, Lattice, Structure
+
+from matgen.constraints.allowed_elements import AllowedElements, NumberOfElements, RequiredElements
+from matgen.constraints.composition import AnonymousFormula, ChemicalSystem, Formula, NumberOfAtoms
+from matgen.constraints.element_limits import CrustalAbundance, SupplyRisk
+from matgen.elements import numbers
+from matgen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matgen.constraints.base import Constraint
+    from matgen.data.request import Request
+
+
+def require_compatible(constraints: Sequence[Constraint], request: Request | None = None) -> None:
+    """Refuse constraints that no composition meets together.
+
+    The tests are exact on sets of elements, on numbers of elements and of atoms, and, where a formula is asked for, on
+    everything that its composition decides. Sets that only a search over compositions could tell apart (neutrality
+    within a chemical system, say) are let through.
+
+    Args:
+        constraints: What must hold.
+        request: What is asked of the generator besides.
+
+    Raises:
+        ConfigError: They conflict. The smallest set found by leaving out one after the other is named: without any
+            one of its members it could be met.
+    """
+    wishes = [*_of_request(request), *((constraint.name, constraint) for constraint in constraints)]
+    if _Wishes([wish for _, wish in wishes]).conflict is None:
+        return
+    kept = list(wishes)
+    for wish in wishes:
+        fewer = [other for other in kept if other is not wish]
+        if _Wishes([constraint for _, constraint in fewer]).conflict is not None:
+            kept = fewer
+    conflict = _Wishes([constraint for _, constraint in kept]).conflict
+    raise ConfigError(
+        f"{' and '.join(label for label, _ in kept)} cannot be met{' together' if len(kept) > 1 else ''}: {conflict}.",
+        where="constraints",
+        fix="Loosen or leave out one of them." if len(kept) > 1 else "Loosen it.",
+    )
+
+
+def _of_request(request: Request | None) -> list[tuple[str, Constraint]]:
+    """The fields of a request that constraints can express, with the words for them."""
+    wishes: list[tuple[str, Constraint]] = []
+    if request is None:
+        return wishes
+    if request.formula is not None:
+        wishes.append((f"the formula {request.formula}", Formula(request.formula)))
+    if request.chemical_system is not None:
+        wishes.append((f"the chemical system {request.chemical_system}", ChemicalSystem(request.chemical_system)))
+    if request.n_atoms is not None:
+        wishes.append((f"the {request.n_atoms} atoms", NumberOfAtoms(request.n_atoms, request.n_atoms)))
+    return wishes
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """Constraints that shall hold together."""
+
+    constraints: list[Constraint]
+
+    @cached_property
+    def conflict(self) -> str | None:
+        """What stands in the way, or None."""
+        return self._by_formula() or self._by_elements() or self._by_atoms()
+
+    def _by_formula(self) -> str | None:
+        """A formula decides every constraint that a composition decides: those with a mask."""
+        for formula in (c for c in self.constraints if isinstance(c, Formula)):
+            composition = Composition(formula.unit)
+            atoms = [element for element, amount in formula.unit.items() for _ in range(amount)]
+            crystal = Structure(Lattice.cubic(10), atoms, [[i / len(atoms), 0, 0] for i in range(len(atoms))])
+            for constraint in self.constraints:
+                reason = constraint.check([crystal]).reasons[0] if "mask" in constraint.roles() else None
+                if reason:
+                    return f"for {composition.reduced_formula}, {reason}"
+        return None
+
+    def _by_elements(self) -> str | None:
+        if absent := sorted(self._required - self._allowed):
+            return f"{' and '.join(absent)} must occur and may not"
+        low, high = self._kinds
+        if low > high:
+            return f"there must be at least {low} different elements and can be at most {high}"
+        return None
+
+    def _by_atoms(self) -> str | None:
+        limits = [c for c in self.constraints if isinstance(c, NumberOfAtoms)]
+        low = max([self._kinds[0], *(c.low for c in limits)])
+        if not limits:
+            return None
+        high = min(c.high for c in limits)
+        if low > high:
+            return f"there must be at least {low} atoms and can be at most {high}"
+        for unit in self._units:
+            if high // unit * unit < low:
+                wanted = f"{high}" if low == high else f"{low} to {high}"
+                return f"no multiple of the {unit} atoms of a formula unit is {wanted}"
+        return None
+
+    @cached_property
+    def _required(self) -> frozenset[str]:
+        found = [frozenset(c.required) for c in self.constraints if isinstance(c, RequiredElements)]
+        found += [c.elements for c in self.constraints if isinstance(c, ChemicalSystem)]
+        return frozenset().union(*found)
+
+    @cached_property
+    def _allowed(self) -> frozenset[str]:
+        limits = (AllowedElements, SupplyRisk, CrustalAbundance)
+        found = [c.allowed for c in self.constraints if isinstance(c, limits)]
+        found += [c.elements for c in self.constraints if isinstance(c, ChemicalSystem)]
+        return frozenset(numbers()).intersection(*found)
+
+    @cached_property
+    def _kinds(self) -> tuple[int, int]:
+        """Fewest and most different elements."""
+        limits = [c for c in self.constraints if isinstance(c, NumberOfElements)]
+        exact = [len(c.unit) for c in self.constraints if isinstance(c, AnonymousFormula | Formula)]
+        low = max([1, len(self._required), *(c.low for c in limits), *exact])
+        return low, min([len(self._allowed), *(c.high for c in limits), *exact])
+
+    @property
+    def _units(self) -> list[int]:
+        """Atoms of the formula units asked for."""
+        named = [sum(c.unit.values()) for c in self.constraints if isinstance(c, Formula)]
+        return named + [sum(c.unit) for c in self.constraints if isinstance(c, AnonymousFormula)]

@@ -1,0 +1,70 @@
+"""Conflicts between constraints are found before sampling, and the smallest set is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from matgen.constraints.compatibility import require_compatible
+from matgen.constraints.specification import build_constraints
+from matgen.data.request import Request
+from matgen.errors import ConfigError
+
+CONFLICTS = [
+    ([{"elements": {"forbidden": ["F"]}}], Request(formula="KMgF3"), "the formula KMgF3 and elements .*F is forbidden"),
+    ([{"n_elements": {"low": 2, "high": 2}}], Request(chemical_system="Li-P-S"), "Li-P-S and n_elements cannot"),
+    (
+        ["elements", {"required_elements": {"required": ["Pb"]}}],
+        None,
+        "elements and required_elements cannot.*Pb must",
+    ),
+    ([], Request(formula="SrTiO3", n_atoms=7), "SrTiO3 and the 7 atoms cannot .*no multiple of the 5 atoms"),
+    (["charge_neutral"], Request(formula="NaO3"), "NaO3 and charge_neutral cannot be met together"),
+    ([{"anonymous_formula": {"formula": "ABC3"}}, {"n_elements": {"high": 2}}], None, "at least 3 .* at most 2"),
+    (["supply_risk"], Request(chemical_system="Nd-O"), "the chemical system Nd-O and supply_risk cannot"),
+]
+
+
+@pytest.mark.parametrize(("specs", "request_", "message"), CONFLICTS)
+def test_a_conflict_is_named(specs, request_, message):
+    with pytest.raises(ConfigError, match=message):
+        require_compatible(build_constraints(specs), request_)
+
+
+def test_only_what_conflicts_is_named():
+    specs = [
+        "charge_neutral",
+        {"n_elements": {"low": 2, "high": 4}},
+        {"elements": {"forbidden": ["F"]}},
+        "min_distance",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        require_compatible(build_constraints(specs), Request(formula="KMgF3", n_atoms=10))
+    assert str(caught.value.what).startswith("the formula KMgF3 and elements cannot be met together")
+
+
+@pytest.mark.parametrize(
+    ("specs", "request_"),
+    [
+        ([], None),
+        (["elements", "charge_neutral", {"n_elements": {"low": 3, "high": 3}}], Request(formula="SrTiO3", n_atoms=10)),
+        (["charge_neutral", {"required_elements": {"required": ["O"]}}], Request(chemical_system="Li-P-O", n_atoms=8)),
+        ([{"anonymous_formula": {"formula": "ABC3"}}, {"n_atoms": {"low": 4, "high": 12}}], None),
+    ],
+)
+def test_what_can_be_met_passes(specs, request_):
+    require_compatible(build_constraints(specs), request_)
+
+
+def test_sampling_refuses_a_conflict_before_it_begins():
+    from matgen.generators.sampling import sample
+
+    with pytest.raises(ConfigError, match="KMgF3 and elements cannot be met together"):
+        sample("flow-mp20", 1, formula="KMgF3", constraints=[{"elements": {"forbidden": ["F"]}}])
+
+
+def test_a_workflow_with_a_conflict_is_refused():
+    from matgen.workflow.kinds.discover import Discover
+
+    entry = {"model": "flow-mp20", "formula": "KMgF3", "constraints": [{"elements": {"forbidden": ["F"]}}]}
+    with pytest.raises(ConfigError, match="KMgF3 and elements cannot be met together"):
+        Discover.model_validate({"sample": [entry]}).check()
