@@ -22,6 +22,7 @@ _PUBLIC = {
     "Dataset": "matgen.data.dataset",
     "Request": "matgen.data.request",
     "compare": "matgen.evaluate.comparison",
+    "examine": "matgen.stability.examination",
     "hull": "matgen.stability.hull",
     "ingest": "matgen.data.ingest",
     "load_generator": "matgen.generators.base",

@@ -31,6 +31,9 @@ hull lacks, than a discovery; hence the window.
 """
 
 FLOOR = 0.01
+DOUBT = "implausibly_low"
+"""Column that says why an energy above hull is hard to believe; empty where nothing speaks against it."""
+
 ADDED = ("desirability", "pareto_front", "rank", "reasons")
 
 
@@ -135,11 +138,14 @@ def _uncertain(table: pd.DataFrame, objective: Objective) -> tuple[np.ndarray, n
 
 
 def _trust(table: pd.DataFrame, objective: Objective) -> np.ndarray:
-    """(n,) 1, or ``unfamiliar`` where a model or a hull had too little to go by."""
+    """(n,) 1, or ``unfamiliar`` where a model or a hull had too little to go by, or an energy is hard to believe."""
     name = objective.property
     doubtful = np.zeros(len(table), dtype=bool)
-    if name.startswith("e_above_hull") and (column := name.replace("e_above_hull", "thin_system")) in table:
-        doubtful = table[column].to_numpy(dtype=bool)
+    if name.startswith("e_above_hull"):
+        if (column := name.replace("e_above_hull", "thin_system")) in table:
+            doubtful |= table[column].to_numpy(dtype=bool)
+        if name == "e_above_hull" and DOUBT in table:
+            doubtful |= table[DOUBT].fillna("").ne("").to_numpy(dtype=bool)
     elif f"{name}_std" in table and "in_domain" in table:
         doubtful = ~table["in_domain"].to_numpy(dtype=bool)
     return np.where(doubtful, objective.unfamiliar, 1.0)

@@ -51,7 +51,7 @@ def _charges(formula: str) -> str | None:
 
 
 def _sentence(row: Mapping[Any, Any], structure: Structure) -> str:
-    parts = [_stability(row), *_predictions(row), _novelty(row), _relaxation(row)]
+    parts = [_stability(row), _doubt(row), *_predictions(row), _novelty(row), _relaxation(row)]
     if (states := charges(structure)) is not None:
         parts.append(f"charge neutral as {states}")
     text = "; ".join(part for part in parts if part)
@@ -67,6 +67,12 @@ def _stability(row: Mapping[Any, Any]) -> str:
     if abs(energy) < _ON_HULL:
         return f"on {hull}{few}"
     return f"{abs(energy):.3f} eV/atom {'above' if energy > 0 else 'below'} {hull}{few}"
+
+
+def _doubt(row: Mapping[Any, Any]) -> str:
+    """Why the energy is hard to believe, where something speaks against it."""
+    doubt = row.get("implausibly_low")
+    return "" if _missing(doubt) or not doubt else f"to be checked: {doubt}"
 
 
 def _predictions(row: Mapping[Any, Any]) -> list[str]:

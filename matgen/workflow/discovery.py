@@ -21,9 +21,10 @@ from matgen.evaluate.novelty import novelty
 from matgen.generators.base import CARD as MODEL_CARD
 from matgen.generators.base import WEIGHTS
 from matgen.generators.sampling import sample
-from matgen.optimize.ranking import rank
+from matgen.optimize.ranking import DOUBT, rank
 from matgen.runtime import content_id
 from matgen.stability.hull import hull
+from matgen.stability.plausibility import suspicions
 from matgen.stability.relaxation import relax, single_point
 from matgen.surrogates.prediction import predict
 
@@ -143,6 +144,7 @@ class Discovery:
     def hull(self, work: Workspace) -> Facts:
         """Measure energies from the reference hull."""
         judged = hull(work.candidates("relax"), self.config.hull.reference)
+        judged = judged.with_columns({DOUBT: suspicions(judged)})
         judged.write(work.folder)
         below = int((judged.table["e_above_hull"] < FAR_BELOW).sum())
         if below > 0.1 * len(judged):

@@ -42,7 +42,7 @@ def _name_or_path(name: str) -> str:
     return _absolute(name) if len(path.parts) > 1 or path.is_file() or (path / CARD).is_file() else name
 
 
-ACTING = ("elements", {"n_elements": {"low": 2, "high": 5}})
+ACTING = ("elements", {"n_elements": {"low": 2, "high": 5}}, "charge_neutral")
 """Constraints that can already act while a structure is made."""
 
 

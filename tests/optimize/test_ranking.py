@@ -67,6 +67,15 @@ def test_a_hull_of_too_few_compounds_is_trusted_less(perovskite):
     assert list(result["desirability"]) == pytest.approx([0.8, 0.5])
 
 
+def test_an_energy_that_is_hard_to_believe_counts_for_less(perovskite):
+    doubts = ["implausibly low (-0.05 eV/atom): check; it did not converge", ""]
+    table = pd.DataFrame({"id": ["a", "b"], "e_above_hull": [-0.05, -0.05], "implausibly_low": doubts})
+    result = ranked(table, perovskite, [HULL]).table
+    assert list(result["id"]) == ["b", "a"]
+    assert "to be checked: implausibly low" in result["reasons"][1]
+    assert "to be checked" not in result["reasons"][0]
+
+
 def test_equal_candidates_are_ordered_by_id(perovskite):
     table = pd.DataFrame({"id": ["z", "m", "a"], "e_above_hull": [0.01] * 3})
     assert list(ranked(table, perovskite, [HULL]).table["id"]) == ["a", "m", "z"]
