@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev,assistant]'
+	$(PIP) --editable '.[dev,assistant,latent,search]'
 	touch $@
 
 clean:

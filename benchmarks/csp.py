@@ -1,11 +1,12 @@
 """Structure prediction: how many true structures a generator finds again from their compositions.
 
     python benchmarks/csp.py --library DATASET... --test DATASET [--exclude DATASET] [--ways recipe shipped library]
-        [--models flow-mp20 ...] [--answers 1 5] [--n 500] [--max-atoms 20] [--out benchmarks/csp.md]
+        [--hybrid 1 4] [--models flow-mp20 ...] [--answers 1 5] [--n 500] [--max-atoms 20] [--out benchmarks/csp.md]
 
 ``--library`` are ingested data sets whose structures are the templates of retrieval, without any id of ``--test`` and
 ``--exclude``. Each test structure is asked for by the composition and number of atoms of its cell. ``--ways`` are the
-rankers of retrieval (``recipe`` goes by chemical similarity alone), ``--models`` further generators by name.
+rankers of retrieval (``recipe`` goes by chemical similarity alone); ``--hybrid`` relaxes so many answers of retrieval
+with CHGNet and takes the lowest in energy; ``--models`` are further generators by name.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from matgen.evaluate.interval import estimate, share
 from matgen.evaluate.structure_prediction import ANGLE_TOL, LTOL, STOL, match
 from matgen.execution import Pool
 from matgen.generators.base import load_generator
+from matgen.generators.hybrid import Hybrid
 from matgen.generators.retrieval import Retrieval
 from matgen.runtime import Streams, limit_threads, versions, workers
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="data set or structure file")
     parser.add_argument("--exclude", type=Path, help="data set whose ids may not be templates either")
     parser.add_argument("--ways", nargs="*", choices=list(RANKERS), default=["recipe", "shipped"])
+    parser.add_argument("--hybrid", nargs="*", type=int, default=[], help="answers among which energies choose")
     parser.add_argument("--models", nargs="*", default=[], help="further generators by name")
     parser.add_argument("--answers", nargs="+", type=int, default=[1], help="match rates among so many answers")
     parser.add_argument("--n", type=int, help="only so many test structures, drawn with --seed")
@@ -87,6 +90,8 @@ def library(paths: Sequence[Path], forbidden: set[str], max_atoms: int) -> tuple
 def ways(args: argparse.Namespace, structures: list[Structure], hull: list[float]) -> Iterator[tuple[str, Generator]]:
     for way in args.ways:
         yield f"retrieval, {way}", Retrieval.from_structures(structures, hull, ranker=RANKERS[way])
+    for k in args.hybrid:
+        yield f"hybrid, lowest of {k}", Hybrid.over(Retrieval.from_structures(structures, hull), candidates=k)
     for name in args.models:
         yield name, load_generator(name)
 
