@@ -272,11 +272,20 @@ def _line(row: dict[str, Any], query: Query) -> str:
     for column in columns:
         value = number(row, column)
         if value is not None:
-            prop = PROPERTIES.get(column)
-            label = prop.label.lower() if prop else column.replace("_", " ")
-            facts.append(f"{label} {value:.4g}{f' {prop.unit}' if prop and prop.unit else ''}")
+            facts.append(_fact(row, column, value))
     rank = f"rank {int(row['rank'])}: " if number(row, "rank") is not None else ""
     return f"{rank}{row.get('formula', '')} ({row['id']}) has {', '.join(facts) or 'no computed properties'}."
+
+
+def _fact(row: dict[str, Any], column: str, value: float) -> str:
+    """A value with its unit and what it rests on: the potential and the hull, or a surrogate's spread."""
+    prop = PROPERTIES.get(column)
+    label = prop.label.lower() if prop else column.replace("_", " ")
+    unit = f" {prop.unit}" if prop and prop.unit else ""
+    if column == "e_above_hull" and row.get("hull_reference"):
+        return f"{label} {value:.4g}{unit} (machine-learned potential, {row['hull_reference']} reference hull)"
+    spread = number(row, f"{column}_std")
+    return f"{label} {value:.4g}{unit}" if spread is None else f"{label} {value:.4g} ± {spread:.2g}{unit} (surrogate)"
 
 
 def _why(question: str, run: Run) -> Answer | None:

@@ -10,7 +10,7 @@ import typer
 from matgen.cli.console import Json, emit
 
 if TYPE_CHECKING:
-    from matgen.assistant.document import Answer
+    from matgen.assistant.document import Answer, Citation
 
 
 def verb(
@@ -45,8 +45,12 @@ def verb(
 
 def as_text(answer: Answer) -> str:
     """The answer and its sources for a terminal; brackets are escaped because rich reads them as markup."""
-    sources = [
-        f"[{c.label}] {c.authors.split(',')[0] or 'unknown'} ({c.year or 'n.d.'}). {c.title}. {c.doi or c.document}"
-        for c in answer.citations
-    ]
+    sources = [f"[{c.label}] {_author(c)}{c.title}. {c.doi or c.document}" for c in answer.citations]
     return "\n\n".join(filter(None, [answer.text, "\n".join(sources)])).replace("[", r"\[")
+
+
+def _author(citation: Citation) -> str:
+    """First author and year, where the source has them: records of a run have neither."""
+    if not citation.authors:
+        return ""
+    return f"{citation.authors.split(',')[0]} ({citation.year or 'n.d.'}). "
