@@ -12,7 +12,6 @@ from matgen.constraints.minimum_distance import MinDistance
 from matgen.data.structures import to_batch
 from matgen.features.distances import shortest_distances, shortest_distances_of_batch
 
-
 REACH = 8
 
 

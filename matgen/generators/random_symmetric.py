@@ -1,0 +1,190 @@
+"""Random crystals that have a space group: the baseline that knows symmetry and volume, and no chemistry.
+
+As in random structure searching (Pickard & Needs, J. Phys. Condens. Matter 23, 053201, 2011): a space group, Wyckoff
+positions whose multiplicities add up, a cell of the crystal system with a sensible volume, free coordinates at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pymatgen.core import Composition, Lattice, Structure
+
+from matgen.data.structures import to_batch
+from matgen.data.symmetry import space_group_number
+from matgen.elements import covalent_radius, number, symbols
+from matgen.errors import ConfigError
+from matgen.features.conventional_cell import cell_parameters, free_angles, free_lengths
+from matgen.features.distances import shortest_distances
+from matgen.features.volumes import elemental_volumes
+from matgen.features.wyckoff import centring, positions
+from matgen.generators.base import GENERATORS, Generator
+from matgen.generators.masks import open_elements, permitted, require_permitted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch_geometric.data import Batch
+
+    from matgen.constraints.base import Constraint
+    from matgen.data.request import Request
+    from matgen.features.wyckoff import Position
+    from matgen.runtime import Streams
+
+SYMPREC = 0.01
+"""Å; at this tolerance the space group found is the one drawn."""
+
+CLOSEST = 0.7
+"""Smallest distance as a share of the sum of two covalent radii; more open drawings are preferred while tries last."""
+
+Orbits = list[tuple[int, "Position"]]
+"""Element and Wyckoff position of each orbit."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is open of one sample: sizes of the primitive cell, counts by element where given, allowed elements."""
+
+    sizes: np.ndarray
+    unit: dict[int, int]
+    elements: np.ndarray
+    all_of_them: bool
+
+
+@GENERATORS.register("random-symmetric")
+class RandomSymmetric(Generator):
+    """Random crystals with a space group drawn evenly among those in which the composition fits.
+
+    Atoms are counted in the primitive cell. Structures are symmetric by construction; one whose symmetry is found to be
+    higher than drawn, or whose atoms come too close, is drawn again.
+
+    Args:
+        max_atoms: Largest primitive cell.
+        tries: Drawings of a structure before the most open one is taken.
+        spread: Standard deviation of the logarithm of the volume about the sum of the elements' volumes.
+    """
+
+    name = "random-symmetric"
+    conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group"})
+
+    def __init__(self, max_atoms: int = 20, tries: int = 60, spread: float = 0.1) -> None:
+        if max_atoms < 1 or tries < 1 or spread < 0:
+            raise ConfigError(f"max_atoms={max_atoms}, tries={tries}, spread={spread}.", where=self.name)
+        super().__init__(max_atoms=max_atoms, tries=tries, spread=spread)
+        self.max_atoms, self.tries, self.spread = max_atoms, tries, spread
+
+    def sample(
+        self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
+    ) -> Batch:
+        """``request.n`` structures; there are no options."""
+        request.require_honoured_by(self.conditions, self.name)
+        if options:
+            raise ConfigError(f"there is no option {sorted(options)[0]!r}.", where=self.name)
+        wanted = self._wanted(request, constraints)
+        return to_batch(self._draw(request, wanted, constraints, stream) for stream in rng.many(request.n))
+
+    def _wanted(self, request: Request, constraints: Sequence[Constraint]) -> _Wanted:
+        unit = {}
+        if request.formula is not None:
+            amounts = Composition(request.formula).reduced_composition.get_el_amt_dict()
+            unit = {number(symbol): round(count) for symbol, count in amounts.items()}
+            require_permitted(np.repeat(list(unit), list(unit.values())), constraints)
+        step, named = max(sum(unit.values()), 1), len(request.elements)
+        sizes = np.arange(step, self.max_atoms + 1, step)
+        if request.n_atoms is not None:
+            sizes = np.array([request.n_atoms]) if request.n_atoms % step == 0 else sizes[:0]
+        sizes = sizes[sizes >= max(named, 1)]
+        if not len(sizes):
+            raise ConfigError(f"no cell of at most {self.max_atoms} atoms fits the request.", where="n_atoms")
+        elements = np.flatnonzero(open_elements(int(sizes[-1]), constraints))
+        if named:
+            wished = [number(symbol) for symbol in request.elements]
+            elements = np.intersect1d(elements, wished)
+        elements = elements[np.isfinite(covalent_radius()[elements])]
+        if not unit and len(elements) < max(named, 1):
+            raise ConfigError("the request and the constraints leave no element to choose.", where="constraints")
+        return _Wanted(sizes, unit, elements, bool(named))
+
+    def _draw(
+        self, request: Request, wanted: _Wanted, constraints: Sequence[Constraint], rng: np.random.Generator
+    ) -> Structure:
+        best: Structure | None = None
+        widest = -1.0
+        for _ in range(50 * self.tries):
+            group = request.space_group or int(rng.integers(1, 231))
+            orbits = _orbits(group, wanted, rng)
+            if not orbits or not _allowed(orbits, wanted, constraints):
+                continue
+            for _ in range(self.tries if any(p.free for _, p in orbits) else 3):
+                made = _structure(group, orbits, self.spread, rng)
+                openness = _openness(made)
+                if openness <= widest or space_group_number(made, SYMPREC) != group:
+                    continue
+                best, widest = made, openness
+                if openness >= CLOSEST:
+                    return made
+            if best is not None:
+                return best
+        raise ConfigError(
+            "no arrangement on Wyckoff positions was found for the request.",
+            where="space_group",
+            fix="Ask for another number of atoms, space group or composition.",
+        )
+
+
+def _orbits(group: int, wanted: _Wanted, rng: np.random.Generator) -> Orbits | None:
+    size = int(rng.choice(wanted.sizes))
+    if wanted.unit:
+        step = size // sum(wanted.unit.values())
+        return _filled(group, [(z, n * step) for z, n in wanted.unit.items()], rng)
+    kinds = len(wanted.elements) if wanted.all_of_them else int(rng.integers(1, min(4, len(wanted.elements), size) + 1))
+    chosen = rng.choice(wanted.elements, kinds, replace=False)
+    extra = rng.multinomial(size - kinds, np.full(kinds, 1 / kinds))
+    return _filled(group, [(int(z), int(n) + 1) for z, n in zip(chosen, extra, strict=True)], rng)
+
+
+def _filled(group: int, counts: list[tuple[int, int]], rng: np.random.Generator) -> Orbits | None:
+    """Random Wyckoff positions that hold exactly these atoms; positions without freedom are used once."""
+    taken: set[str] = set()
+    orbits: Orbits = []
+    for element, count in counts:
+        left = count
+        while left:
+            fits = [p for p in positions(group) if p.multiplicity <= left and (p.free or p.letter not in taken)]
+            if not fits:
+                return None
+            position = fits[int(rng.integers(len(fits)))]
+            taken.add(position.letter)
+            orbits.append((element, position))
+            left -= position.multiplicity
+    return orbits
+
+
+def _allowed(orbits: Orbits, wanted: _Wanted, constraints: Sequence[Constraint]) -> bool:
+    if wanted.unit:
+        return True
+    numbers = np.concatenate([np.full(position.multiplicity, element) for element, position in orbits])
+    return permitted(numbers, constraints)
+
+
+def _structure(group: int, orbits: Orbits, spread: float, rng: np.random.Generator) -> Structure:
+    numbers = [element for element, position in orbits for _ in range(position.multiplicity)]
+    species = [symbols()[z] for z in numbers]
+    frac = np.concatenate([position.orbit(rng.random(len(position.free))) for _, position in orbits])
+    volume = float(elemental_volumes()[numbers].sum() * np.exp(spread * rng.standard_normal()))
+    lengths = np.exp(0.35 * rng.standard_normal(len(free_lengths(group))))
+    angles = rng.uniform(65.0, 115.0, len(free_angles(group)))
+    basis = (
+        centring(group).T @ Lattice.from_parameters(*cell_parameters(group, lengths.tolist(), angles.tolist())).matrix
+    )
+    basis *= (volume / abs(np.linalg.det(basis))) ** (1 / 3)
+    return Structure(Lattice(basis), species, frac)
+
+
+def _openness(structure: Structure) -> float:
+    """Smallest distance as a share of the sum of the two covalent radii."""
+    radii = covalent_radius()[list(structure.atomic_numbers)]
+    distance = shortest_distances(structure.frac_coords, structure.lattice.matrix)
+    return float((distance / (radii[:, None] + radii)).min())

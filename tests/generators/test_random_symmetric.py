@@ -1,0 +1,49 @@
+"""Random symmetric crystals: the battery, and the space group that was asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from matgen.constraints.specification import build_constraints
+from matgen.data.request import Request
+from matgen.data.structures import from_batch
+from matgen.data.symmetry import space_group_number
+from matgen.errors import ConfigError
+from matgen.features.distances import shortest_distances
+from matgen.generators.random_symmetric import RandomSymmetric
+from matgen.runtime import Streams
+from matgen.testing import check_generator
+
+SYSTEMS = [1, 2, 4, 12, 14, 15, 19, 33, 62, 63, 71, 88, 99, 122, 129, 139, 141, 143, 148, 160, 166, 167, 173, 186, 194]
+CUBIC = [198, 216, 221, 225, 227]
+
+
+def _draw(constraints=(), **asked):
+    rng = Streams(0, "random-symmetric")
+    return from_batch(RandomSymmetric(max_atoms=12).sample(Request(**asked), rng=rng, constraints=constraints))
+
+
+def test_battery_of_random_crystals():
+    check_generator(RandomSymmetric(max_atoms=10), n=2)
+
+
+@pytest.mark.parametrize("group", SYSTEMS + CUBIC)
+def test_the_space_group_is_the_one_asked_for(group):
+    for structure in _draw(n=2, space_group=group):
+        assert space_group_number(structure, 0.01) == group
+        distance = shortest_distances(structure.frac_coords, structure.lattice.matrix)
+        assert distance.min() > 0.5
+
+
+def test_masks_are_met():
+    neutral = build_constraints(["charge_neutral", {"n_elements": {"low": 2, "high": 3}}], role="mask")
+    for structure in _draw(n=4, constraints=neutral):
+        assert all(c.check([structure]).passed[0] for c in neutral)
+
+
+def test_impossible_arrangements_are_refused():
+    with pytest.raises(ConfigError, match="Wyckoff positions"):
+        # Primitive cells of 227 hold 2, 4, 6, 8 ... atoms.
+        RandomSymmetric(tries=2).sample(Request(n_atoms=3, space_group=227), rng=Streams(0, "x"))
+    with pytest.raises(ConfigError, match="fits the request"):
+        _draw(formula="Ca10P6O26H2")
