@@ -1,0 +1,34 @@
+"""The page on constraints lists what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pymatgen.core import Lattice, Structure
+
+from matgen.constraints.base import CONSTRAINTS
+from matgen.constraints.specification import build_constraints
+
+PAGE = (Path(__file__).parents[2] / "docs" / "constraints.md").read_text(encoding="utf-8")
+
+
+def test_the_table_is_complete_and_true():
+    listed = {name: roles.split(", ") for name, roles in re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", PAGE, re.MULTILINE)}
+    assert listed == {name: list(kind.roles()) for name, kind in CONSTRAINTS}
+
+
+def test_the_example_of_ones_own_works(tmp_path):
+    from matgen.registry import USER_FILES, load_user_file
+
+    path = tmp_path / "mine.py"
+    path.write_text(re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1])
+    load_user_file(path)
+    try:
+        (heavy,) = build_constraints([{"heavy": {"low": 5}}])
+        gold = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.08), ["Au"], [[0, 0, 0]])
+        ice = Structure(Lattice.cubic(3.5), ["Li"], [[0, 0, 0]])
+        assert heavy.check([gold, ice]).passed.tolist() == [True, False]
+    finally:
+        USER_FILES.clear()
+        CONSTRAINTS._parts.pop("heavy")
