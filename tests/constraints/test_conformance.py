@@ -16,6 +16,7 @@ from matgen.data.structures import to_batch
 from matgen.errors import ConfigError
 
 REQUIRED_SETTINGS = {
+    "expression": [{"rule": "n_elements <= 2 and density < 8"}],
     "anonymous_formula": [{"formula": "ABC3"}, {"formula": "A2B"}],
     "chemical_system": [{"system": "Na-Ti-O"}],
     "crystal_system": [{"systems": ["cubic", "triclinic"]}],
