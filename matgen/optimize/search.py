@@ -26,7 +26,7 @@ from matgen.optimize.results import FACTS, STRUCTURE, best_so_far, candidates_of
 from matgen.optimize.samplers import build_sampler
 from matgen.optimize.spaces.base import SPACES, Proposal, Space
 from matgen.optimize.spaces.realisation import REALISE
-from matgen.optimize.storage import alive, open_storage, recover
+from matgen.optimize.storage import alive, open_storage, patience, recover
 from matgen.optimize.surrogate_sampler import ITEM
 from matgen.runtime import content_id
 
@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 
 ASKS = 30
 """Suggestions for each wanted candidate, repeated and refused ones included, before a space counts as exhausted."""
+
+POLL_SECONDS = 0.2
+"""How often the trials of other processes are looked at when only they are still at work."""
 
 SEARCH = "search"
 """User attribute of a study: identifies what is searched, so that another search is not mixed in."""
@@ -138,13 +141,20 @@ class Search:
     def run(self, wanted: int) -> optuna.Study:
         """Go on until so many candidates were evaluated or the space gives no new ones."""
         rounds = 0
+        waited = 0.0
         start = time.monotonic()
         while True:
             begin = time.monotonic()
             recover(self.study)
             left = wanted - evaluations(self.study)
             if left <= 0:
-                return self.study
+                # A process that dies now leaves its candidates to those that are still here.
+                if waited >= patience(self.study):
+                    return self.study
+                time.sleep(POLL_SECONDS)
+                waited += POLL_SECONDS
+                continue
+            waited = 0.0
             if rounds % self.retrain == 0 and self.evaluator.learns:
                 self.evaluator.learn(candidates_of(self.study), np.random.default_rng([self.seed, rounds]))
             self.own_seconds += time.monotonic() - begin

@@ -94,6 +94,16 @@ def recover(study: optuna.Study) -> int:
     return len(lost)
 
 
+def patience(study: optuna.Study) -> float:
+    """Seconds for which it is worth waiting for trials that other processes have in work, 0 where there are none.
+
+    Within that time a process that died is known to be gone, and its trials are queued again.
+    """
+    interval = getattr(study._storage, "get_heartbeat_interval", lambda: None)()
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return float(2 * PATIENCE * interval) if interval and running else 0.0
+
+
 @contextmanager
 def alive(study: optuna.Study, trials: Sequence[optuna.Trial]) -> Iterator[None]:
     """Give signs of life for running trials while the block runs, where the storage takes them."""
