@@ -111,13 +111,14 @@ def test_a_function_that_workers_cannot_import_is_one_error(tmp_path, monkeypatc
 def test_users_files_are_loaded_in_workers(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def same(items): return list(items)")
+    before = list(USER_FILES)
     load_user_file(path)
     function = sys.modules["matgen_user_mine"].same
     try:
         with Pool(1) as pool:
             assert pool.map(function, [{"x": 1}], name="same", shard=1) == [{"x": 1}]
     finally:
-        USER_FILES.clear()
+        USER_FILES[:] = before
         del sys.modules["matgen_user_mine"]
 
 

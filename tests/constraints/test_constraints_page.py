@@ -23,6 +23,7 @@ def test_the_example_of_ones_own_works(tmp_path):
 
     path = tmp_path / "mine.py"
     path.write_text(re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1])
+    before = list(USER_FILES)
     load_user_file(path)
     try:
         (heavy,) = build_constraints([{"heavy": {"low": 5}}])
@@ -30,5 +31,5 @@ def test_the_example_of_ones_own_works(tmp_path):
         ice = Structure(Lattice.cubic(3.5), ["Li"], [[0, 0, 0]])
         assert heavy.check([gold, ice]).passed.tolist() == [True, False]
     finally:
-        USER_FILES.clear()
+        USER_FILES[:] = before
         CONSTRAINTS._parts.pop("heavy")
