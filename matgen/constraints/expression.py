@@ -103,7 +103,7 @@ class Expression(Constraint):
         """A node of the grammar as a function of a structure; everything else is refused."""
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-                return lambda _: float(value)
+                return self._number(node, value)
             case ast.Name(id=name):
                 if name not in QUANTITIES:
                     raise self._error(f"{name!r} is no quantity.", node, did_you_mean(name, QUANTITIES))
@@ -124,6 +124,13 @@ class Expression(Constraint):
             case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in COMPARISONS for op in ops):
                 return self._compared([left, *others], ops)
         raise self._error(f"{ast.unparse(node)!r} is not part of the grammar.", node)
+
+    def _number(self, node: ast.expr, value: float) -> Term:
+        try:
+            plain = float(value)
+        except OverflowError as error:
+            raise self._error("a number is too large.", node) from error
+        return lambda _: plain
 
     def _of_element(self, node: ast.expr, name: str, symbol: str) -> Term:
         if name not in OF_ELEMENT:

@@ -171,9 +171,10 @@ def _trained(name: str, data: str | Path, folder: Path, budget: Budget, settings
 
     if not losses_recorded(folder):
         fit(plan)
-        (folder / CARD).unlink()  # not finished yet
+    last = losses_recorded(folder)
+    if last["step"] <= PACE_STEPS:
+        (folder / CARD).unlink(missing_ok=True)  # written by the first steps; a killed training must not look finished
     if not (folder / CARD).exists():
-        last = losses_recorded(folder)
         steps = max(int(last["step"]) + 1, round(60 * budget.minutes * last["step"] / last["seconds"]))
         fit(replace(plan, steps=steps, save_every=max(steps // 10, PACE_STEPS)))
     return str(folder)

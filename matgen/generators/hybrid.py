@@ -14,7 +14,7 @@ from matgen.data.structures import from_batch, to_batch
 from matgen.errors import ConfigError
 from matgen.execution import Serial
 from matgen.generators.base import GENERATORS, Generator
-from matgen.generators.retrieval import Retrieval
+from matgen.generators.retrieval import Retrieval, each_first
 from matgen.runtime import Streams, content_id
 
 if TYPE_CHECKING:
@@ -124,18 +124,7 @@ class Hybrid(Generator):
         self, requests: Sequence[Request], *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
     ) -> Batch:
         """One structure for each request; for a formula the lowest in energy, wherever it stands in the list."""
-        from torch_geometric.data import Batch
-
-        batches = [
-            self.sample(
-                replace(request, n=1),
-                rng=rng.shifted(i) if request.formula is None else replace(rng, start=0),
-                constraints=constraints,
-                **options,
-            )
-            for i, request in enumerate(requests)
-        ]
-        return Batch.from_data_list([batch[0] for batch in batches])
+        return each_first(self, requests, rng, constraints, options)
 
     def _proposal(
         self, request: Request, stream: np.random.Generator, constraints: Sequence[Constraint], options: dict[str, Any]

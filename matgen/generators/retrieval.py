@@ -152,18 +152,7 @@ class Retrieval(Generator):
         **options: Any,
     ) -> Batch:
         """One structure for each request; for a formula the most likely one, wherever it stands in the list."""
-        from torch_geometric.data import Batch
-
-        batches = [
-            self.sample(
-                replace(request, n=1),
-                rng=rng.shifted(i) if request.formula is None else replace(rng, start=0),
-                constraints=constraints,
-                **options,
-            )
-            for i, request in enumerate(requests)
-        ]
-        return Batch.from_data_list([batch[0] for batch in batches])
+        return each_first(self, requests, rng, constraints, options)
 
     def _most_likely(
         self, request: Request, constraints: Sequence[Constraint], ranking: Ranking, n: int
@@ -236,3 +225,28 @@ def _nth(structures: Sequence[Structure], i: int, rng: np.random.Generator) -> S
         return chosen
     moved = chosen.cart_coords + rng.normal(0.0, RATTLE * turn, (len(chosen), 3))
     return Structure(Lattice(chosen.lattice.matrix), chosen.species, moved, coords_are_cartesian=True)
+
+
+def each_first(
+    generator: Generator,
+    requests: Sequence[Request],
+    rng: Streams,
+    constraints: Sequence[Constraint],
+    options: dict[str, Any],
+) -> Batch:
+    """One structure for each request, from a generator that answers a formula with a list, best first.
+
+    The first of the list is taken wherever the request stands; without a formula, sample ``i`` has its own stream.
+    """
+    from torch_geometric.data import Batch
+
+    batches = [
+        generator.sample(
+            replace(request, n=1),
+            rng=rng.shifted(i) if request.formula is None else replace(rng, start=0),
+            constraints=constraints,
+            **options,
+        )
+        for i, request in enumerate(requests)
+    ]
+    return Batch.from_data_list([batch[0] for batch in batches])

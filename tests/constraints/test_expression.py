@@ -39,6 +39,7 @@ def test_rules_of_strontium_titanate(perovskite, rule, holds):
         ('m("O") > 1', "no function"),
         ('n("Ox") > 1', "no element"),
         ('n("O")', "compares nothing"),
+        ("n_atoms < 1" + "0" * 400, "too large"),
         ("density >", "is no rule"),
         ("1 < " * 200 + "2", "characters"),
         ("(" * 240 + "1" + ")" * 240 + " < 2", "is no rule"),
