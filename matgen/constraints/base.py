@@ -5,7 +5,7 @@ Shapes: A atoms, S systems, Z atomic numbers (0 to 118; index 0 is "undetermined
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Role = Literal["check", "penalty", "mask", "project"]
 ROLES: tuple[Role, ...] = ("check", "penalty", "mask", "project")
+INSIDE: tuple[Role, ...] = ("mask", "penalty", "project")
+"""Roles in which a constraint acts while a structure is made."""
 
 CONSTRAINTS: Registry[type[Constraint]] = Registry("constraint", "matgen.constraints")
 
@@ -46,15 +48,21 @@ class Verdict:
         return cls(np.array([r is None for r in reasons]), np.asarray(scores, dtype=float), tuple(reasons))
 
 
+@dataclass(frozen=True)
 class Constraint:
     """Domain knowledge that can filter, and where the knowledge allows also shape generation.
 
     Subclasses are frozen dataclasses: their fields are the settings a workflow may give. ``check`` is
     compulsory; ``penalty``, ``mask`` and ``project`` are overridden where they make sense, and asking for a
     role that is not overridden is a ConfigError.
+
+    Args:
+        acting: The roles in which it acts, written ``roles`` in a workflow; by default all that it can play.
     """
 
     name: ClassVar[str]
+
+    acting: tuple[Role, ...] | None = field(default=None, kw_only=True)
 
     @classmethod
     def roles(cls) -> tuple[Role, ...]:
@@ -68,6 +76,10 @@ class Constraint:
             raise ConfigError(
                 f"the constraint {cls.name!r} cannot act as {role!r}.", fix=f"It can act as: {', '.join(cls.roles())}."
             )
+
+    def acts_as(self, role: Role) -> bool:
+        """Whether it can play the role and is not limited to others."""
+        return role in (self.roles() if self.acting is None else self.acting)
 
     def check(self, structures: Sequence[Structure]) -> Verdict:
         """Filter: does each structure satisfy the constraint, and if not, why?"""

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from matgen.constraints.base import CONSTRAINTS, Constraint, Role
+from matgen.constraints.base import CONSTRAINTS, INSIDE, ROLES, Constraint, Role
 from matgen.errors import ConfigError, did_you_mean
 
 Spec = str | Mapping[str, Any] | Constraint
@@ -28,7 +28,8 @@ def build_constraints(specs: Sequence[Spec], role: Role = "check") -> tuple[Cons
     """Build the constraints that a workflow names, all of which must be able to play ``role``.
 
     Args:
-        specs: For example ``["charge_neutral", {"min_distance": {"radius_factor": 0.6}}]``.
+        specs: For example ``["charge_neutral", {"min_distance": {"radius_factor": 0.6}}]``. Besides the constraint's
+            own settings each may say ``roles``, a list of those in which it shall act.
         role: What they are wanted for.
 
     Raises:
@@ -37,12 +38,41 @@ def build_constraints(specs: Sequence[Spec], role: Role = "check") -> tuple[Cons
     built = tuple(_build(spec) for spec in specs)
     for constraint in built:
         constraint.require_role(role)
+        if not constraint.acts_as(role):
+            raise ConfigError(
+                f"the constraint {constraint.name!r} acts as {role!r} here, but its roles are: "
+                f"{', '.join(constraint.acting or ())}.",
+                where=f"{constraint.name}.roles",
+                fix=f"Add {role!r}, or leave 'roles' out.",
+            )
+    return built
+
+
+def build_acting(specs: Sequence[Spec]) -> tuple[Constraint, ...]:
+    """Build the constraints of a sampling: each acts while a structure is made, or is told to check.
+
+    Args:
+        specs: As for :func:`build_constraints`. With ``roles: [check]`` a constraint rejects finished samples.
+
+    Raises:
+        ConfigError: As there, or a constraint that can only check and was not told to.
+    """
+    built = tuple(_build(spec) for spec in specs)
+    for constraint in built:
+        if constraint.acting is None and not any(role in INSIDE for role in constraint.roles()):
+            raise ConfigError(
+                f"the constraint {constraint.name!r} cannot act as {', '.join(map(repr, INSIDE))}.",
+                where="constraints",
+                fix=f"It can act as: {', '.join(constraint.roles())}. Say roles: [check], or use it to screen.",
+            )
     return built
 
 
 def specify(constraint: Constraint) -> dict[str, dict[str, Any]]:
     """The spelling that builds this constraint again, in plain values."""
-    settings = asdict(constraint)  # type: ignore[call-overload]
+    settings = asdict(constraint)
+    acting = settings.pop("acting")
+    settings |= {} if acting is None else {"roles": acting}
     return {constraint.name: {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}}
 
 
@@ -73,16 +103,31 @@ def _build(spec: Spec) -> Constraint:
     name, settings = next(iter(spec.items()))
     kind = CONSTRAINTS.get(name)
     settings = dict(settings or {})
-    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    acting = _acting(kind, settings.pop("roles", None))
+    known = [f.name for f in fields(kind) if f.name != "acting"]
     for key in settings:
         if key not in known:
             raise ConfigError(f"there is no setting called {key!r}.", where=name, fix=did_you_mean(str(key), known))
-    return _validated(kind, name, settings)
+    return _validated(kind, name, settings if acting is None else {**settings, "acting": acting})
+
+
+def _acting(kind: type[Constraint], roles: Any) -> tuple[Role, ...] | None:
+    """The roles in which a constraint shall act, each of which it must have."""
+    if roles is None:
+        return None
+    named: list[Any] = [roles] if isinstance(roles, str) else list(roles)
+    for role in named:
+        if role not in ROLES:
+            raise ConfigError(f"there is no role {role!r}.", where=f"{kind.name}.roles", fix=did_you_mean(role, ROLES))
+        kind.require_role(role)
+    if not named:
+        raise ConfigError("no role is named.", where=f"{kind.name}.roles", fix="Name one, or leave 'roles' out.")
+    return tuple(named)
 
 
 def _validated(kind: type[Constraint], name: str, settings: dict[str, Any]) -> Constraint:
     # A lone value stands for a list of one, so that `forbidden: Pb` means what it says.
-    for field in fields(kind):  # type: ignore[arg-type]
+    for field in fields(kind):
         value = settings.get(field.name)
         if str(field.type).startswith("tuple") and isinstance(value, str | int):
             settings[field.name] = (value,)

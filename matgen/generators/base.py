@@ -19,10 +19,11 @@ from matgen.runtime import content_id, file_id, whole_file, write_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     import torch
     from torch_geometric.data import Batch
 
-    from matgen.constraints.base import Constraint
+    from matgen.constraints.base import Constraint, Role
     from matgen.data.batches import TrainingSet
     from matgen.data.request import Request
     from matgen.runtime import Streams
@@ -43,6 +44,8 @@ class Generator(nn.Module):
     name: ClassVar[str]
     conditions: ClassVar[frozenset[str]] = frozenset()
     """Request fields that it honours; any other field in a request is refused."""
+    acts: ClassVar[frozenset[Role]] = frozenset({"mask"})
+    """Roles in which constraints can act inside its sampling."""
 
     def __init__(self, **config: Any) -> None:
         super().__init__()
@@ -57,6 +60,17 @@ class Generator(nn.Module):
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Scalar losses by name; their sum under ``"loss"`` is minimised."""
         raise ConfigError(f"the generator {self.name!r} is not trained.", fix="It samples as it is.")
+
+    def gather(self, sources: Sequence[str | Path], exclude: str | Path | None) -> tuple[pd.DataFrame, TrainingSet]:
+        """Rows and tensors to learn from: the structures of data sets, unless a generator learns from other columns.
+
+        Args:
+            sources: Ingested data sets or structure files.
+            exclude: A data set whose ids must not be learned from.
+        """
+        from matgen.generators.training import gather_structures
+
+        return gather_structures(sources, exclude, self.config["max_atoms"], self.config.get("targets", []))
 
     def prepare(self, data: TrainingSet) -> None:
         """Take from the training data what is not learned by gradient, before the training begins."""
@@ -76,6 +90,23 @@ class Generator(nn.Module):
             options: How to sample, as the generator documents.
         """
         raise NotImplementedError
+
+    def require_usable(self, constraints: Sequence[Constraint]) -> None:
+        """Raise a ConfigError where a constraint can act in none of the ways that this generator offers.
+
+        A constraint that names its roles must find each of them here; ``check`` acts on finished samples anywhere.
+        """
+        for constraint in constraints:
+            named = set(constraint.acting or ()) - {"check"}
+            lacking = sorted(named - self.acts)
+            if lacking or (constraint.acting is None and not self.acts & set(constraint.roles())):
+                raise ConfigError(
+                    f"constraints act in the generator {self.name!r} as {', '.join(sorted(self.acts))}; "
+                    f"{constraint.name!r} {'is asked' if lacking else 'is able'} to act as "
+                    f"{', '.join(lacking or constraint.roles())}.",
+                    where="constraints",
+                    fix="Use another generator, or the constraint as a filter after sampling (roles: [check]).",
+                )
 
     def sample_each(
         self,

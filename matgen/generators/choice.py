@@ -150,6 +150,6 @@ def _allowed(numbers: Tensor, real: Tensor, wanted: Tensor, constraints: Sequenc
     permitted[:, 0] = False
     allowed = permitted[:, None].expand(*numbers.shape, -1)
     for constraint in constraints:
-        if "mask" in constraint.roles():
+        if constraint.acts_as("mask"):
             allowed = allowed & constraint.mask(numbers, real)
     return allowed

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def masking(constraints: Sequence[Constraint]) -> list[Constraint]:
-    """The constraints that have a mask."""
-    return [constraint for constraint in constraints if "mask" in constraint.roles()]
+    """The constraints that act as a mask."""
+    return [constraint for constraint in constraints if constraint.acts_as("mask")]
 
 
 def open_elements(atoms: int, constraints: Sequence[Constraint]) -> np.ndarray:

@@ -19,9 +19,10 @@ from matgen.errors import ConfigError
 from matgen.features.conventional_cell import cell_parameters, free_angles, free_lengths
 from matgen.features.distances import shortest_distances
 from matgen.features.volumes import elemental_volumes
-from matgen.features.wyckoff import centring, positions
+from matgen.features.wyckoff import centring
 from matgen.generators.base import GENERATORS, Generator
 from matgen.generators.masks import open_elements, permitted, require_permitted
+from matgen.generators.occupations import SYMPREC, fill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from matgen.data.request import Request
     from matgen.features.wyckoff import Position
     from matgen.runtime import Streams
-
-SYMPREC = 0.01
-"""Å; at this tolerance the space group found is the one drawn."""
 
 CLOSEST = 0.7
 """Smallest distance as a share of the sum of two covalent radii; more open drawings are preferred while tries last."""
@@ -138,28 +136,11 @@ def _orbits(group: int, wanted: _Wanted, rng: np.random.Generator) -> Orbits | N
     size = int(rng.choice(wanted.sizes))
     if wanted.unit:
         step = size // sum(wanted.unit.values())
-        return _filled(group, [(z, n * step) for z, n in wanted.unit.items()], rng)
+        return fill(group, [(z, n * step) for z, n in wanted.unit.items()], rng)
     kinds = len(wanted.elements) if wanted.all_of_them else int(rng.integers(1, min(4, len(wanted.elements), size) + 1))
     chosen = rng.choice(wanted.elements, kinds, replace=False)
     extra = rng.multinomial(size - kinds, np.full(kinds, 1 / kinds))
-    return _filled(group, [(int(z), int(n) + 1) for z, n in zip(chosen, extra, strict=True)], rng)
-
-
-def _filled(group: int, counts: list[tuple[int, int]], rng: np.random.Generator) -> Orbits | None:
-    """Random Wyckoff positions that hold exactly these atoms; positions without freedom are used once."""
-    taken: set[str] = set()
-    orbits: Orbits = []
-    for element, count in counts:
-        left = count
-        while left:
-            fits = [p for p in positions(group) if p.multiplicity <= left and (p.free or p.letter not in taken)]
-            if not fits:
-                return None
-            position = fits[int(rng.integers(len(fits)))]
-            taken.add(position.letter)
-            orbits.append((element, position))
-            left -= position.multiplicity
-    return orbits
+    return fill(group, [(int(z), int(n) + 1) for z, n in zip(chosen, extra, strict=True)], rng)
 
 
 def _allowed(orbits: Orbits, wanted: _Wanted, constraints: Sequence[Constraint]) -> bool:

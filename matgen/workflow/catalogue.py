@@ -83,7 +83,8 @@ def _details(kind: str, name: str) -> dict[str, Any]:
 def _settings(part: Any) -> dict[str, Any]:
     """Settings with their defaults; a setting without default is marked as needed."""
     if is_dataclass(part):
-        given = {f.name: (f.default if f.default is not MISSING else _made(f)) for f in fields(part) if f.init}
+        own = [f for f in fields(part) if f.init and f.name != "acting"]
+        given = {f.name: (f.default if f.default is not MISSING else _made(f)) for f in own}
     else:
         parameters = list(inspect.signature(part).parameters.values())
         given = {
