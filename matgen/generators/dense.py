@@ -41,6 +41,10 @@ class Crystals:
         frac, _ = to_dense_batch(batch.frac.float(), batch.batch)
         return cls(numbers, frac, log_stretch(batch.cell.double()).float(), real)
 
+    def __getitem__(self, rows: Tensor) -> Crystals:
+        """The systems at ``rows`` (their indices or a mask)."""
+        return Crystals(self.numbers[rows], self.frac[rows], self.cell[rows], self.real[rows])
+
     def systems(self) -> list[Data]:
         """One ``Data`` a system, in double precision."""
         cells = stretch(self.cell.double())

@@ -10,6 +10,7 @@ Shapes: S systems, A atoms, C size of a code, T targets, D width.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,6 +47,8 @@ class VAE(PeriodicGenerator):
         encoder_width, encoder_layers, neighbours: Size of the :class:`Encoder`.
         kl: Weight of the divergence from the standard normal, for each nat.
         free: Nats of each dimension that cost nothing.
+        decoder_share: Share of a batch, drawn at random, on which the decoder is trained; the encoder, which is much
+            cheaper, sees all of it.
         targets: Properties that are predicted from the code.
         settings: Of the decoder, see :class:`matgen.generators.periodic.PeriodicGenerator`.
     """
@@ -62,6 +65,7 @@ class VAE(PeriodicGenerator):
         neighbours: int = 12,
         kl: float = 1e-3,
         free: float = 0.5,
+        decoder_share: float = 1.0,
         **settings: Any,
     ) -> None:
         super().__init__(
@@ -72,9 +76,10 @@ class VAE(PeriodicGenerator):
             neighbours=neighbours,
             kl=kl,
             free=free,
+            decoder_share=decoder_share,
         )
         width = self.config["width"]
-        self.code_size, self.kl, self.free = code, kl, free
+        self.code_size, self.kl, self.free, self.decoder_share = code, kl, free, decoder_share
         self.encoder = Encoder(code, encoder_width, encoder_layers, neighbours)
         last = nn.Linear(width // 2, width)
         self.steer = nn.Sequential(nn.Linear(code, width // 2), nn.SiLU(), last)
@@ -89,17 +94,11 @@ class VAE(PeriodicGenerator):
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Velocity errors given the code, and errors of composition, size and properties; divergence; code flow."""
         x1 = Crystals.of(batch)
-        s, a = x1.numbers.shape
-        mean, log_variance = self.encoder(batch, self.standardise(x1.cell, x1.real.sum(1)))
-        code = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
-        t = 1 - torch.rand(s, generator=rng).pow(1.25) * 0.999
-        noise = pair_noise(torch.rand(s, a, 3, generator=rng), x1.frac, x1.numbers, x1.real)
-        frac, frac_velocity = torus(noise, x1.frac, t)
-        clean = self.standardise(x1.cell, x1.real.sum(1))
-        cell, cell_velocity = straight(torch.randn(s, 6, generator=rng), clean, t)
-        predicted = self.velocities(x1.numbers, frac, cell, x1.real, t, code)
-        losses = field_losses(predicted, (frac_velocity, cell_velocity), x1, torch.zeros_like(x1.real))
         sizes = x1.real.sum(1)
+        mean, log_variance = self.encoder(batch, self.standardise(x1.cell, sizes))
+        code = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
+        decoded = torch.randperm(len(code), generator=rng)[: math.ceil(self.decoder_share * len(code))]
+        losses = self._decoder_losses(x1[decoded], code[decoded], rng)
         parts = {
             **self.code_losses(code, element_shares(batch), sizes, self.targets_of(batch)),
             "divergence": self._divergence(mean, log_variance),
@@ -218,6 +217,17 @@ class VAE(PeriodicGenerator):
             self, requests, rng=rng, constraints=constraints, candidates=candidates, source=self.draw_codes
         )
         return self.decode(codes, rng=rng, requests=requests, constraints=constraints, **options)
+
+    def _decoder_losses(self, x1: Crystals, code: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """Velocity errors of coordinates and cell under the codes (S, C) of the crystals."""
+        s, a = x1.numbers.shape
+        t = 1 - torch.rand(s, generator=rng).pow(1.25) * 0.999
+        noise = pair_noise(torch.rand(s, a, 3, generator=rng), x1.frac, x1.numbers, x1.real)
+        frac, frac_velocity = torus(noise, x1.frac, t)
+        clean = self.standardise(x1.cell, x1.real.sum(1))
+        cell, cell_velocity = straight(torch.randn(s, 6, generator=rng), clean, t)
+        predicted = self.velocities(x1.numbers, frac, cell, x1.real, t, code)
+        return field_losses(predicted, (frac_velocity, cell_velocity), x1, torch.zeros_like(x1.real))
 
     def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Nats from the standard normal in a code, of which ``free`` in each dimension do not count."""
