@@ -84,6 +84,10 @@ for _property in (
     ),
     Property("log10_exfoliation_energy", "log10 of exfoliation energy", "log10(meV/atom)", note="optB88vdW"),
     Property("yield_strength", "Yield strength", "MPa", lower=0.0, note="measured, steels"),
+    Property("logp", "logP", "", note="Crippen's sum over atoms, RDKit"),
+    Property("qed", "QED", "", lower=0.0, upper=1.0, better="high", note="drug-likeness, Bickerton et al. 2012, RDKit"),
+    Property("tpsa", "Topological polar surface area", "Å²", lower=0.0, note="Ertl et al. 2000, RDKit"),
+    Property("molecular_weight", "Molecular weight", "g/mol", lower=0.0),
     Property("metallicity", "Probability of being a metal", "", lower=0.0, upper=1.0, note="source named in the card"),
 ):
     declare(_property)

@@ -66,18 +66,12 @@ def train(
         The trained generator, with averaged weights.
     """
     settings = settings or Training()
-    table, structures = _gather([data] if isinstance(data, str | Path) else data, max_atoms, exclude)
     kind = GENERATORS.get(generator)
-    wanted = {**dict(config or {}), "max_atoms": max_atoms}
-    targets = list(wanted.get("targets", []))
-    absent = [name for name in targets if name not in table]
-    if absent:
-        raise ConfigError(f"the data have no column {', '.join(absent)}.", where="targets")
     # The weights a training starts from are drawn under a seed of their own, without touching the caller's stream.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = kind(**wanted)
-    everything = TrainingSet.build(structures, {name: table[name] for name in targets})
+        model = kind(**{**dict(config or {}), "max_atoms": max_atoms})
+    table, everything = model.gather([data] if isinstance(data, str | Path) else data, exclude)
     held_out, learned = everything.split(validation, np.random.default_rng(0))
     model.prepare(learned)
     start = {"start_from": start_weights(model, start_from)} if start_from is not None else {}
@@ -107,10 +101,17 @@ def start_weights(model: Generator, source: str | Path) -> dict[str, Any]:
     return {"model": Path(source).name, "fingerprint": parent.fingerprint, "share_of_weights": round(share, 3)}
 
 
-def _gather(
-    data: Sequence[str | Path], max_atoms: int, exclude: str | Path | None
-) -> tuple[pd.DataFrame, list[Structure]]:
-    """All structures that may be learned from, sorted by id so that the order of the sources does not matter."""
+def gather_structures(
+    data: Sequence[str | Path], exclude: str | Path | None, max_atoms: int, targets: Sequence[str]
+) -> tuple[pd.DataFrame, TrainingSet]:
+    """All structures that may be learned from, sorted by id so that the order of the sources does not matter.
+
+    Args:
+        data: Ingested data sets or structure files.
+        exclude: A data set whose ids must not be learned from.
+        max_atoms: Larger cells are left out.
+        targets: Columns that the tables must have.
+    """
     import pandas as pd
 
     parts = [_read(source) for source in data]
@@ -126,7 +127,11 @@ def _gather(
     if not keep:
         raise DataError(f"no structure of at most {max_atoms} atoms is left to learn from.", where=str(list(data)))
     keep.sort(key=lambda i: table["id"][i])
-    return table.iloc[keep].reset_index(drop=True), [structures[i] for i in keep]
+    table = table.iloc[keep].reset_index(drop=True)
+    absent = [name for name in targets if name not in table]
+    if absent:
+        raise ConfigError(f"the data have no column {', '.join(absent)}.", where="targets")
+    return table, TrainingSet.build([structures[i] for i in keep], {name: table[name] for name in targets})
 
 
 def _read(source: str | Path) -> tuple[pd.DataFrame, list[Structure]]:
@@ -153,6 +158,7 @@ def _facts(
             "learned": len(learned),
             "held_out": len(held_out),
             "excluded": Path(exclude).name if exclude is not None else None,
+            **table.attrs,
         },
         "training": asdict(settings),
         "minutes": round(last.get("seconds", 0.0) / 60, 1),

@@ -1,0 +1,201 @@
+"""The grammar of SMILES with exact bookkeeping of valences: which token may come next, for many molecules at once.
+
+Every sequence of allowed tokens that ends is one connected molecule without radicals: branches and rings are closed, no
+atom has more bonds than its valence, atoms in brackets have exactly theirs, no ring joins an atom to itself or to a
+neighbour. No state is a dead end, and a molecule always ends within the length.
+
+Shapes: S molecules, V tokens, L tokens in a molecule, R ring digits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matgen.errors import ConfigError
+from matgen.generators.vocabulary import ATOM, CLOSE, OPEN, RING, RINGS
+
+if TYPE_CHECKING:
+    from matgen.generators.vocabulary import Vocabulary
+
+MARGIN = 16
+"""Tokens before the last possible one at which a molecule begins to close."""
+NONE = -1
+_STATE = ("free", "bare", "parent", "atoms", "current", "stack", "depth", "fresh", "opened", "ring_atom", "ring_order",
+          "ring_depth", "closed_to", "debt", "written")  # fmt: skip
+"""The arrays with one row a molecule."""
+
+
+class Grammar:
+    """States of S molecules that are being written.
+
+    ``free`` counts the bonds that each atom may still have. Invariants that rule out dead ends: an atom that carries an
+    open branch has a bond left for what follows it; while a ring that was opened in this branch is open, the last atom
+    has a bond left.
+
+    Args:
+        vocabulary: Numbered tokens.
+        molecules: S.
+        length: L, the end included.
+        allowed: (V,) tokens that may occur at all; branches, rings and the end always may.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, molecules: int, length: int, allowed: np.ndarray | None = None) -> None:
+        s = molecules
+        self.vocabulary, self.length = vocabulary, length
+        self.kind, self.order, self.digit = (vocabulary.column(name) for name in ("kind", "order", "digit"))
+        self.capacity, self.exact = vocabulary.column("capacity"), vocabulary.column("exact")
+        self.possible = np.ones(len(vocabulary), dtype=bool) if allowed is None else allowed | (self.kind != ATOM)
+        self.closers = self._closers()
+        self.free = np.zeros((s, length), dtype=np.int16)
+        self.bare = np.zeros((s, length), dtype=bool)
+        """(S, L) whether each atom must use all its bonds."""
+        self.parent = np.full((s, length), NONE, dtype=np.int16)
+        self.atoms = np.zeros(s, dtype=np.int64)
+        self.current = np.zeros(s, dtype=np.int64)
+        self.stack = np.zeros((s, length), dtype=np.int64)
+        self.depth = np.zeros(s, dtype=np.int64)
+        self.fresh = np.zeros(s, dtype=bool)
+        """(S,) whether an atom or a ring digit came last."""
+        self.opened = np.zeros(s, dtype=bool)
+        """(S,) whether a branch was opened last."""
+        self.ring_atom = np.full((s, RINGS + 1), NONE, dtype=np.int64)
+        self.ring_order = np.zeros((s, RINGS + 1), dtype=np.int64)
+        self.ring_depth = np.full((s, RINGS + 1), NONE, dtype=np.int64)
+        self.closed_to = np.full((s, RINGS + 1), NONE, dtype=np.int64)
+        """(S, R) atom to which the last atom closed this digit; -1 where it did not."""
+        self.debt = np.zeros(s, dtype=np.int64)
+        """(S,) bonds that atoms in brackets must still get."""
+        self.written = np.zeros(s, dtype=np.int64)
+
+    def select(self, rows: np.ndarray) -> None:
+        """Go on with these molecules only."""
+        for name in _STATE:
+            setattr(self, name, getattr(self, name)[rows])
+
+    def mask(self) -> np.ndarray:
+        """(S, V) tokens that may come next."""
+        rows = np.arange(len(self.atoms))
+        here = self.free[rows, self.current]
+        bare = self.bare[rows, self.current]
+        inside = (self.ring_depth == self.depth[:, None]).sum(1)
+        settled = self.fresh & (inside == 0) & (~bare | (here == 0))
+        out = np.zeros((len(rows), len(self.vocabulary)), dtype=bool)
+        out[:, self.kind == ATOM] = self._atoms_allowed(here, bare, inside)
+        out[:, self.kind == OPEN] = ((self.atoms > 0) & ~self.opened & (here >= 2))[:, None]
+        out[:, self.kind == CLOSE] = (settled & (self.depth > 0))[:, None]
+        out[:, 0] = settled & (self.depth == 0)
+        out[:, self.kind == RING] = self._rings_allowed(here, inside)
+        out &= self.possible
+        self._bring_to_an_end(out)
+        return out
+
+    def advance(self, chosen: np.ndarray) -> None:
+        """Write the next token (S,) of each molecule; what follows an end is of no account."""
+        kind = self.kind[chosen]
+        self.written += 1
+        self._add_atoms(np.flatnonzero(kind == ATOM), chosen)
+        self._open_branches(np.flatnonzero(kind == OPEN))
+        self._close_branches(np.flatnonzero(kind == CLOSE))
+        self._ring_digits(np.flatnonzero(kind == RING), chosen)
+
+    def _closers(self) -> np.ndarray:
+        """(V,) atoms by which a molecule can always be brought to an end: singly bonded, with the most bonds."""
+        chain = (self.kind == ATOM) & ~self.exact & (self.order == 1) & self.possible
+        if not chain.any():
+            raise ConfigError("no atom is left to write molecules with.", where="constraints", fix="Allow carbon.")
+        self.room = int(self.capacity[chain].max())
+        return chain & (self.capacity == self.room)
+
+    def _atoms_allowed(self, here: np.ndarray, bare: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """(S, V') of the tokens that are atoms."""
+        order, capacity = self.order[self.kind == ATOM], self.capacity[self.kind == ATOM]
+        spare = np.where(self.opened, here - 1, here)[:, None]
+        fits = (order <= spare) & (order <= capacity)
+        leaves = ~self.opened
+        fits &= ~((leaves & bare)[:, None] & (order != spare))
+        fits &= ~((leaves & (inside > 0))[:, None] & (capacity - order < 1))
+        return np.where((self.atoms == 0)[:, None], order == 1, fits)
+
+    def _rings_allowed(self, here: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """(S, V') of the tokens that are ring digits."""
+        digit, order = self.digit[self.kind == RING], self.order[self.kind == RING]
+        opener = self.ring_atom[:, digit]
+        busy = opener != NONE
+        # Opening: the lowest digit that is free and was not closed at this very atom.
+        usable = (self.ring_atom == NONE) & (self.closed_to == NONE)
+        usable[:, 0] = False
+        lowest = np.where(usable.any(1), usable.argmax(1), NONE)
+        opens = ~busy & (digit == lowest[:, None]) & (here[:, None] >= order + 1) & self._may_open(order)
+        # Closing: not to itself, to a neighbour, or twice to the same atom; written without a bond.
+        tied = self.ring_order[:, digit]
+        before = self.parent[np.arange(len(here)), self.current][:, None]
+        joined = (self.closed_to[:, :, None] == opener[:, None]).any(1)
+        others = inside[:, None] - (self.ring_depth[:, digit] == self.depth[:, None])
+        closes = busy & (order == 1) & (opener != self.current[:, None]) & (opener != before) & ~joined
+        closes &= here[:, None] - tied >= np.where(others > 0, 1, 0)
+        return (opens | closes) & (self.fresh & (self.atoms > 0))[:, None]
+
+    def _may_open(self, order: np.ndarray) -> np.ndarray:
+        """(S, V') whether rings can still be closed with the roomiest atom that is allowed."""
+        if self.room >= 4:
+            return np.ones((1, len(order)), dtype=bool)
+        if self.room == 3:
+            double = ((self.ring_atom != NONE) & (self.ring_order == 2)).any(1)
+            return (order == 1) | ~double[:, None]
+        if self.room == 2:
+            return (order == 1) & (self.ring_atom == NONE).all(1)[:, None]
+        return np.zeros((1, len(order)), dtype=bool)
+
+    def _bring_to_an_end(self, out: np.ndarray) -> None:
+        """Near the length only what closes the molecule is left: end, branch, ring, or one more atom."""
+        rings = (self.ring_atom != NONE).sum(1)
+        needed = 1 + 3 * rings + 3 * (rings > 0) + 2 * self.depth + 3 * self.debt + MARGIN
+        late = np.flatnonzero(self.length - self.written <= needed)
+        if not len(late):
+            return
+        kinds, part = self.kind[None], out[late]
+        closing = (kinds == RING) & (self.ring_atom[late][:, self.digit] != NONE)
+        settle = part & ((kinds == CLOSE) | (np.arange(len(self.kind)) == 0))
+        ring, atom = part & closing, part & self.closers
+        branch = part & (kinds == OPEN)
+        for better in (branch, atom, ring, settle):
+            part = np.where(better.any(1)[:, None], better, part)
+        out[late] = part
+
+    def _add_atoms(self, rows: np.ndarray, chosen: np.ndarray) -> None:
+        token, new, before = chosen[rows], self.atoms[rows], self.current[rows]
+        order = np.where(new > 0, self.order[token], 0)
+        joined = new > 0
+        self.free[rows[joined], before[joined]] -= order[joined].astype(np.int16)
+        self.debt[rows] -= np.where(joined & self.bare[rows, before], order, 0)
+        self.free[rows, new] = self.capacity[token] - order
+        self.bare[rows, new] = self.exact[token]
+        self.debt[rows] += np.where(self.exact[token], self.capacity[token] - order, 0)
+        self.parent[rows, new] = np.where(joined, before, NONE)
+        self.current[rows] = new
+        self.atoms[rows] += 1
+        self.fresh[rows], self.opened[rows] = True, False
+        self.closed_to[rows] = NONE
+
+    def _open_branches(self, rows: np.ndarray) -> None:
+        self.stack[rows, self.depth[rows]] = self.current[rows]
+        self.depth[rows] += 1
+        self.fresh[rows], self.opened[rows] = False, True
+
+    def _close_branches(self, rows: np.ndarray) -> None:
+        self.depth[rows] -= 1
+        self.current[rows] = self.stack[rows, self.depth[rows]]
+        self.fresh[rows] = False
+
+    def _ring_digits(self, rows: np.ndarray, chosen: np.ndarray) -> None:
+        digit, here = self.digit[chosen[rows]], self.current[rows]
+        closes = self.ring_atom[rows, digit] != NONE
+        order = np.where(closes, self.ring_order[rows, digit], self.order[chosen[rows]])
+        self.free[rows, here] -= order.astype(np.int16)
+        self.debt[rows] -= np.where(self.bare[rows, here], order, 0)
+        self.closed_to[rows, digit] = np.where(closes, self.ring_atom[rows, digit], NONE)
+        self.ring_atom[rows, digit] = np.where(closes, NONE, here)
+        self.ring_order[rows, digit] = order
+        self.ring_depth[rows, digit] = np.where(closes, NONE, self.depth[rows])
