@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from matgen.generators.base import Generator
 from matgen.generators.paths import centred
+from matgen.nn.precision import inference_precision
 from matgen.nn.transformer import PeriodicTransformer
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ class PeriodicGenerator(Generator):
         sizes = real.sum(1)
         condition = self.condition(t, cell, given, sizes, group, targets)
         condition = condition if steer is None else condition + steer
-        h = self.backbone(numbers, frac, stretch(self.restore(cell, sizes)), real, condition)
+        with inference_precision(frac.device):
+            h = self.backbone(numbers, frac, stretch(self.restore(cell, sizes)), real, condition)
         pooled = (h * real[..., None]).sum(1) / sizes[:, None]
         velocity = centred(self.coordinate_head(h).float(), real)
         return velocity, self.cell_head(pooled).float(), self.backbone.element_logits(h).float()
