@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev,assistant,latent,search]'
+	$(PIP) --editable '.[dev,assistant,latent,molecules,search]'
 	touch $@
 
 clean:

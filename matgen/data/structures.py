@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from torch_geometric.data import Batch, Data
 
 STRUCTURE_COLUMNS = ("numbers", "frac", "cell")
-"""Parquet columns of a structure: ``numbers`` (A,), ``frac`` (3A,) and ``cell`` (9,) in Å, row by row."""
+"""Parquet columns of a structure: ``numbers`` (A,), ``frac`` (3A,) and ``cell`` (9,) in Å, row by row.
+
+A molecule, a structure without periodic axes, has a cell of zeros, as ASE writes it; ``frac`` then holds Cartesian
+coordinates in Å. Its bonds are in a column :data:`SMILES`.
+"""
+
+SMILES = "smiles"
+"""Column, and key of ``Structure.properties``, of a molecule's canonical isomeric SMILES: the bonds it has."""
+
+ROOM = 5.0
+"""Å between a molecule and each wall of the box that is drawn around it."""
 
 
 # --- tensors ---------------------------------------------------------------------------------------------------------
@@ -44,7 +54,7 @@ def to_data(structure: Structure, **targets: float) -> Data:
 
     return Data(
         numbers=torch.tensor(structure.atomic_numbers, dtype=torch.long),
-        frac=torch.tensor(wrap(structure.frac_coords), dtype=torch.float64),
+        frac=torch.tensor(wrap(structure.frac_coords, structure.lattice.pbc), dtype=torch.float64),
         cell=torch.tensor(structure.lattice.matrix, dtype=torch.float64)[None],
         pbc=torch.tensor([structure.lattice.pbc]),
         num_nodes=len(structure),
@@ -53,9 +63,14 @@ def to_data(structure: Structure, **targets: float) -> Data:
 
 
 def from_data(data: Data) -> Structure:
-    """The structure in a ``Data`` (inverse of :func:`to_data`, targets left behind)."""
+    """The structure in a ``Data`` (inverse of :func:`to_data`, targets left behind).
+
+    A molecule's ``smiles``, where a generator has set them, become its property :data:`SMILES`.
+    """
     lattice = _lattice(data.cell[0], data.pbc[0])
-    return Structure(lattice, data.numbers.tolist(), wrap(np.asarray(data.frac, dtype=float)))
+    properties = {SMILES: data.smiles} if SMILES in data else {}
+    places = wrap(np.asarray(data.frac, dtype=float), lattice.pbc)
+    return Structure(lattice, data.numbers.tolist(), places, properties=properties)
 
 
 def to_batch(structures: Iterable[Structure]) -> Batch:
@@ -70,31 +85,77 @@ def from_batch(batch: Batch) -> list[Structure]:
     return [from_data(data) for data in batch.to_data_list()]
 
 
-def wrap(frac: np.ndarray) -> np.ndarray:
-    """Fractional coordinates in [0, 1); ``-1e-17 % 1`` rounds to 1.0, hence the second step."""
-    frac = np.asarray(frac, dtype=float) % 1.0
-    return np.where(frac >= 1.0, 0.0, frac)
+def wrap(frac: np.ndarray, pbc: Sequence[bool] = (True, True, True)) -> np.ndarray:
+    """Fractional coordinates in [0, 1) along periodic axes; ``-1e-17 % 1`` rounds to 1.0, hence the second step."""
+    frac = np.asarray(frac, dtype=float)
+    wrapped = frac % 1.0
+    return np.where(pbc, np.where(wrapped >= 1.0, 0.0, wrapped), frac)
+
+
+# --- molecules -------------------------------------------------------------------------------------------------------
+
+
+def molecule(numbers: Sequence[int], positions: np.ndarray, smiles: str | None = None) -> Structure:
+    """A structure without periodic axes, in a box with 5 Å of room on each side.
+
+    Args:
+        numbers: (A,) atomic numbers.
+        positions: (A, 3) Cartesian coordinates in Å, kept as they are.
+        smiles: Canonical isomeric SMILES, which becomes the structure's property :data:`SMILES`.
+    """
+    positions = np.asarray(positions, dtype=float).reshape(-1, 3)
+    lattice = _lattice(np.diag(np.ptp(positions, axis=0) + 2 * ROOM), (False, False, False))
+    elements = [Element.from_Z(int(z)) for z in numbers]
+    properties = {} if smiles is None else {SMILES: smiles}
+    return Structure(lattice, elements, positions, coords_are_cartesian=True, properties=properties)
+
+
+def is_molecule(structure: Structure) -> bool:
+    """Whether a structure has no periodic axis."""
+    return not any(structure.lattice.pbc)
 
 
 # --- Parquet columns -------------------------------------------------------------------------------------------------
 
 
-def pack(structures: Sequence[Structure]) -> dict[str, list[list[float]]]:
-    """Columns of :data:`STRUCTURE_COLUMNS` that hold ordered structures exactly (64-bit)."""
-    return {
+def pack(structures: Sequence[Structure]) -> dict[str, list[Any]]:
+    """Columns of :data:`STRUCTURE_COLUMNS` that hold ordered structures exactly (64-bit).
+
+    Where any of them is a molecule with known bonds, a column :data:`SMILES` joins them.
+    """
+    columns: dict[str, list[Any]] = {
         "numbers": [list(s.atomic_numbers) for s in structures],
-        "frac": [wrap(s.frac_coords).ravel().tolist() for s in structures],
-        "cell": [s.lattice.matrix.ravel().tolist() for s in structures],
+        "frac": [_places(s).ravel().tolist() for s in structures],
+        "cell": [[0.0] * 9 if is_molecule(s) else s.lattice.matrix.ravel().tolist() for s in structures],
     }
+    if any(SMILES in s.properties for s in structures):
+        columns[SMILES] = [s.properties.get(SMILES) for s in structures]
+    return columns
 
 
 def unpack(table: pd.DataFrame | Mapping[str, Sequence[Any]]) -> list[Structure]:
     """Structures from columns that :func:`pack` made."""
-    columns = zip(*(table[name] for name in STRUCTURE_COLUMNS), strict=True)
-    return [
-        Structure(np.reshape(cell, (3, 3)), [Element.from_Z(int(z)) for z in numbers], np.reshape(frac, (-1, 3)))
-        for numbers, frac, cell in columns
-    ]
+    columns = list(zip(*(table[name] for name in STRUCTURE_COLUMNS), strict=True))
+    smiles = list(table[SMILES]) if SMILES in table else [None] * len(columns)
+    return [_unpacked(row, bonds) for row, bonds in zip(columns, smiles, strict=True)]
+
+
+def unpack_rows(rows: Sequence[Mapping[str, Any]]) -> list[Structure]:
+    """Structures from rows, one dictionary a structure, of columns that :func:`pack` made; other keys are ignored."""
+    names = (*STRUCTURE_COLUMNS, SMILES) if any(SMILES in row for row in rows) else STRUCTURE_COLUMNS
+    return unpack({name: [row.get(name) for row in rows] for name in names})
+
+
+def _places(structure: Structure) -> np.ndarray:
+    return structure.cart_coords if is_molecule(structure) else wrap(structure.frac_coords)
+
+
+def _unpacked(row: tuple[Any, Any, Any], smiles: Any) -> Structure:
+    numbers, places, cell = row
+    matrix, places = np.reshape(cell, (3, 3)), np.reshape(places, (-1, 3))
+    if not np.any(matrix):
+        return molecule(numbers, places, smiles if isinstance(smiles, str) else None)
+    return Structure(matrix, [Element.from_Z(int(z)) for z in numbers], places)
 
 
 # --- ASE -------------------------------------------------------------------------------------------------------------
@@ -114,9 +175,11 @@ def to_atoms(structure: Structure, info: Mapping[str, Any] | None = None) -> Ato
 
 
 def from_atoms(atoms: Atoms) -> Structure:
-    """Structure of periodic ASE atoms."""
+    """Structure of ASE atoms; without a cell they are a molecule."""
+    if atoms.cell.rank == 0 and not any(atoms.pbc):
+        return molecule(atoms.numbers, atoms.positions)
     lattice = _lattice(atoms.cell, atoms.pbc)
-    return Structure(lattice, list(atoms.numbers), wrap(lattice.get_fractional_coords(atoms.positions)))
+    return Structure(lattice, list(atoms.numbers), wrap(lattice.get_fractional_coords(atoms.positions), lattice.pbc))
 
 
 # --- text and files --------------------------------------------------------------------------------------------------
@@ -218,7 +281,9 @@ def write_structures(path: str | Path, table: pd.DataFrame, structures: Sequence
     with whole_file(path) as temporary:
         if suffix == ".parquet":
             packed = pd.DataFrame(pack(structures), index=table.index)
-            pd.concat([table, packed], axis=1).to_parquet(temporary, index=False)
+            pd.concat([table, packed.drop(columns=[c for c in packed if c in table])], axis=1).to_parquet(
+                temporary, index=False
+            )
         else:
             _write_ase(temporary, suffix, table, structures)
 
@@ -287,6 +352,9 @@ def _read_ase(path: Path) -> tuple[pd.DataFrame, list[Structure]]:
                 structures.append(from_atoms(atoms))
     except Exception as error:  # ASE's readers raise a dozen unrelated types
         raise DataError(f"unreadable {path.suffix}: {error}", where=str(path)) from error
+    for row, structure in zip(rows, structures, strict=True):
+        if is_molecule(structure) and isinstance(row.get(SMILES), str):
+            structure.properties[SMILES] = row[SMILES]
     table = pd.DataFrame([{k.removeprefix(ASE_PREFIX): v for k, v in row.items()} for row in rows])
     return (table.assign(id=table["id"].astype(str)) if rows else pd.DataFrame({"id": []})), structures
 
