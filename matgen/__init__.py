@@ -31,7 +31,7 @@ _PUBLIC = {
     "rank": "matgen.optimize.ranking",
     "relax": "matgen.stability.relaxation",
     "run": "matgen.workflow.run",
-    "sample": "matgen.generators.sampling",
+    "sample": "matgen.optimize.selection",
     "screen": "matgen.constraints.screening",
     "train": "matgen.generators.training",
     "tune": "matgen.optimize.tuning",

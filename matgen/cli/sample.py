@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,23 +36,30 @@ def verb(
     library: Annotated[Path | None, typer.Option(help="Data set of templates, for 'retrieval' and 'hybrid'.")] = None,
     task: Annotated[Task, typer.Option(help="csp predicts one structure for each row of --data.")] = Task.dng,
     data: Annotated[Path | None, typer.Option(help="Table with material_id and cif or formula, for csp.")] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="Drawn for each wanted structure; the best is kept.")] = 1,
+    rank_by: Annotated[
+        str | None,
+        typer.Option(
+            help="What is best: energy, relaxed-energy, likelihood[:MODEL] or surrogate:PROPERTY[:low|high|X]."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw structures from a generator."""
     from matgen.constraints.specification import parse_option
     from matgen.data.structures import write_structures
     from matgen.errors import ConfigError
-    from matgen.generators.prediction import predict_structures
-    from matgen.generators.sampling import sample
+    from matgen.optimize.selection import predict_structures, sample
     from matgen.workflow.spelling import override
 
     given = override({}, settings or [])
     target = given.pop("target", {})
     config = {"library": str(library)} if library else None
+    best: dict[str, Any] = {"candidates": candidates, "rank_by": rank_by}
     if task is Task.csp:
         if data is None:
             raise ConfigError("task csp needs a table of compositions.", where="--data", fix="Give --data FILE.csv.gz.")
-        made = predict_structures(model, data, seed, config=config, options=given)
+        made = predict_structures(model, data, seed, config=config, options=given, **best)
     else:
         made = sample(
             model,
@@ -66,6 +73,7 @@ def verb(
             constraints=[parse_option(text) for text in constraint or []],
             config=config,
             options=given,
+            **best,
         )
     write_structures(out, made.table, made.structures)
     emit({"model": model, "structures": len(made), "rejected": len(made.rejected), "out": str(out)}, as_json)

@@ -26,6 +26,7 @@ def predict_structures(
     *,
     config: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    answers: int = 1,
     executor: Executor | None = None,
 ) -> Candidates:
     """One structure for each row of a table; of a row's structure only the composition of its cell is used.
@@ -36,6 +37,7 @@ def predict_structures(
         seed: As for ``sample``.
         config: As for ``sample``.
         options: As for ``sample``.
+        answers: Structures for each row.
         executor: As for ``sample``.
 
     Returns:
@@ -57,7 +59,7 @@ def predict_structures(
         )
     ids = [record.id or str(record.row) for record in records]
     requests = [Request(formula=row["formula"], n_atoms=row["n_atoms"]) for row in rows]
-    return sample_each(model, requests, ids, seed, config=config, options=options, executor=executor)
+    return sample_each(model, requests, ids, seed, config=config, options=options, answers=answers, executor=executor)
 
 
 def cell_contents(items: Sequence[Row]) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,7 @@ def sample_each(
     *,
     config: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    answers: int = 1,
     executor: Executor | None = None,
 ) -> Candidates:
     """One structure for each request: crystal structure prediction when each request is a formula.
@@ -107,6 +108,7 @@ def sample_each(
         seed: As for :func:`sample`.
         config: As for :func:`sample`.
         options: As for :func:`sample`.
+        answers: Structures for each request, one after the other.
         executor: As for :func:`sample`.
     """
     generator = _loaded(str(model), _spelled(config))
@@ -119,11 +121,12 @@ def sample_each(
             "start": start,
             "requests": asked[start : start + CHUNK],
             "together": False,
+            "answers": answers,
         }
         for start in range(0, len(asked), CHUNK)
     ]
     made = _candidates(generator, str(model), seed, _run(items, executor))
-    return made.with_columns({"material_id": list(ids)})
+    return made.with_columns({"material_id": [name for name in ids for _ in range(answers)]})
 
 
 def draw_chunk(items: Sequence[Row]) -> list[Row]:
@@ -140,11 +143,23 @@ def _draw(item: Row) -> Row:
         if item["together"]:
             request = Request(**{**item["requests"][0], "n": len(requests)})
             batch = generator.sample(request, rng=rng, constraints=constraints, **item["options"])
+        elif item["answers"] > 1:
+            return _several(generator, requests, item)
         else:
             batch = generator.sample_each(requests, rng=rng, constraints=constraints, **item["options"])
     except ConfigError as error:
         return {"refused": [error.what, error.where, error.fix]}
     return dict(pack(from_batch(batch)))
+
+
+def _several(generator: Generator, requests: Sequence[Request], item: Row) -> Row:
+    """The packed answers to each request, drawn from a stream of its own, so that ranked lists begin at their top."""
+    structures: list[Structure] = []
+    for i, request in enumerate(requests, start=item["start"]):
+        rng = Streams(item["seed"], f"{generator.name} {i}")
+        asked = replace(request, n=item["answers"])
+        structures += from_batch(generator.sample(asked, rng=rng, **item["options"]))
+    return dict(pack(structures))
 
 
 def _run(items: Sequence[Row], executor: Executor | None) -> list[Structure]:

@@ -20,8 +20,8 @@ from matgen.evaluate.known_building import describe_rows
 from matgen.evaluate.novelty import novelty
 from matgen.generators.base import CARD as MODEL_CARD
 from matgen.generators.base import WEIGHTS
-from matgen.generators.sampling import sample
 from matgen.optimize.ranking import DOUBT, rank
+from matgen.optimize.selection import sample
 from matgen.runtime import content_id
 from matgen.stability.hull import hull
 from matgen.stability.plausibility import suspicions
@@ -200,6 +200,8 @@ class Discovery:
             constraints=plan.constraints,
             config=config,
             options=plan.options,
+            candidates=plan.candidates,
+            rank_by=plan.rank_by,
             executor=work.executor,
             **plan.asked(),
         )
@@ -248,7 +250,12 @@ def _describe(source: Path, work: Workspace) -> pd.DataFrame:
 
 def _joined(parts: Sequence[Candidates]) -> Candidates:
     table = pd.concat([part.table for part in parts], ignore_index=True)
-    return Candidates(table, [structure for part in parts for structure in part.structures])
+    left = [part for part in parts if len(part.rejected)]
+    structures = [structure for part in parts for structure in part.structures]
+    if not left:
+        return Candidates(table, structures)
+    rejected = pd.concat([part.rejected for part in left], ignore_index=True).assign(stage="sample")
+    return Candidates(table, structures, rejected, [s for part in left for s in part.rejected_structures])
 
 
 def _without(candidates: Candidates, columns: Sequence[str]) -> Candidates:

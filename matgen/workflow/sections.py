@@ -87,6 +87,8 @@ class SampleSection(Section):
         constraints: Act inside sampling; each needs the role ``mask``.
         config: Settings of a generator that is named without weights.
         options: How to sample, as the generator documents.
+        candidates: Drawn for each wanted structure; the best is kept, the others are rejected.
+        rank_by: What is best: ``energy``, ``relaxed-energy``, ``likelihood`` or ``surrogate:PROPERTY``.
     """
 
     model: NameOrPath
@@ -99,6 +101,8 @@ class SampleSection(Section):
     constraints: Constraints = Field(default=[])
     config: dict[str, Any] = Field(default={})
     options: dict[str, Any] = Field(default={})
+    candidates: Count = 1
+    rank_by: str | None = None
 
     def asked(self) -> dict[str, Any]:
         """The fields of a request, by name."""

@@ -137,6 +137,7 @@ class Discover(Workflow):
         from matgen.constraints.specification import build_constraints
         from matgen.data.request import Request
         from matgen.generators.base import GENERATORS, load_generator
+        from matgen.optimize.selection import named_judge
 
         with _placed("constraints"):
             acting = build_constraints(entry.constraints, role="mask")
@@ -147,6 +148,8 @@ class Discover(Workflow):
         request = Request(**entry.asked())
         request.require_honoured_by(conditions, entry.model)
         require_compatible(acting, request)
+        if self.train is None or entry.model != self.train.name:
+            named_judge(entry.candidates, entry.rank_by, entry.model, {**entry.asked(), "config": entry.config})
 
     def _check_novelty(self) -> None:
         for place, path in enumerate(self.novelty.reference):
