@@ -20,7 +20,7 @@ class Task(StrEnum):
 
 def verb(
     model: Annotated[str, typer.Argument(help="Shipped model, generator, or folder of a trained model.")],
-    out: Annotated[Path, typer.Option(help=".extxyz, .parquet, .db or a folder of CIFs.")],
+    out: Annotated[Path, typer.Option(help=".extxyz, .parquet, .db, a folder of CIFs; .csv or .smi for SMILES.")],
     n: Annotated[int, typer.Option("--n", help="How many structures.")] = 100,
     seed: Annotated[int, typer.Option(help="Same seed, same structures.")] = 0,
     formula: Annotated[str | None, typer.Option(help="Exact formula, e.g. SrTiO3.")] = None,
@@ -49,11 +49,24 @@ def verb(
     from matgen.constraints.specification import parse_option
     from matgen.data.structures import write_structures
     from matgen.errors import ConfigError
+    from matgen.generators.smiles_sampling import TABLES, sample_smiles, write_smiles
     from matgen.optimize.selection import predict_structures, sample
     from matgen.workflow.spelling import override
 
+    rules = [parse_option(text) for text in constraint or []]
     given = override({}, settings or [])
     target = given.pop("target", {})
+    asked: dict[str, Any] = {
+        "formula": formula,
+        "chemical_system": chemical_system,
+        "n_atoms": n_atoms,
+        "space_group": space_group,
+    }
+    if out.suffix in TABLES and rank_by is None:
+        table = sample_smiles(model, n, seed, target=target, constraints=rules, options=given, **asked)
+        write_smiles(out, table)
+        emit({"model": model, "molecules": len(table), "out": str(out)}, as_json)
+        return
     config = {"library": str(library)} if library else None
     best: dict[str, Any] = {"candidates": candidates, "rank_by": rank_by}
     if task is Task.csp:
@@ -65,15 +78,15 @@ def verb(
             model,
             n,
             seed,
-            formula=formula,
-            chemical_system=chemical_system,
-            n_atoms=n_atoms,
-            space_group=space_group,
+            **asked,
             target=target,
-            constraints=[parse_option(text) for text in constraint or []],
+            constraints=rules,
             config=config,
             options=given,
             **best,
         )
-    write_structures(out, made.table, made.structures)
+    if out.suffix in TABLES:
+        write_smiles(out, made.table)
+    else:
+        write_structures(out, made.table, made.structures)
     emit({"model": model, "structures": len(made), "rejected": len(made.rejected), "out": str(out)}, as_json)

@@ -23,7 +23,7 @@ MARGIN = 16
 """Tokens before the last possible one at which a molecule begins to close."""
 NONE = -1
 _STATE = ("free", "bare", "parent", "atoms", "current", "stack", "depth", "fresh", "opened", "ring_atom", "ring_order",
-          "ring_depth", "closed_to", "debt", "written")  # fmt: skip
+          "ring_depth", "closed_to", "debt", "written", "ahead", "locked")  # fmt: skip
 """The arrays with one row a molecule."""
 
 
@@ -68,6 +68,10 @@ class Grammar:
         self.debt = np.zeros(s, dtype=np.int64)
         """(S,) bonds that atoms in brackets must still get."""
         self.written = np.zeros(s, dtype=np.int64)
+        self.ahead = np.zeros(s, dtype=np.int64)
+        """(S,) tokens that are kept for later, for example of a given fragment."""
+        self.locked = np.zeros((s, RINGS + 1), dtype=bool)
+        """(S, R) rings that must not be closed now, for example those of a given fragment."""
 
     def select(self, rows: np.ndarray) -> None:
         """Go on with these molecules only."""
@@ -99,6 +103,26 @@ class Grammar:
         self._open_branches(np.flatnonzero(kind == OPEN))
         self._close_branches(np.flatnonzero(kind == CLOSE))
         self._ring_digits(np.flatnonzero(kind == RING), chosen)
+
+    def late(self) -> np.ndarray:
+        """(S,) molecules that must now be brought to an end, lest they do not end within the length."""
+        rings = (self.ring_atom != NONE).sum(1)
+        needed = 1 + 3 * rings + 3 * (rings > 0) + 2 * self.depth + 3 * self.debt + self.ahead + MARGIN
+        return np.asarray(self.length - self.written <= needed)
+
+    def hold(self, rows: np.ndarray) -> None:
+        """Let these molecules neither end nor leave this branch until :meth:`release`: digit 0 is an open ring."""
+        self.ring_depth[rows, 0] = self.depth[rows]
+
+    def release(self, rows: np.ndarray) -> None:
+        """Undo :meth:`hold`."""
+        self.ring_depth[rows, 0] = NONE
+
+    def held_only(self) -> np.ndarray:
+        """(S,) molecules that could go on by a single bond, with no ring open in this branch but the held one."""
+        here, bare = (array[np.arange(len(self.atoms)), self.current] for array in (self.free, self.bare))
+        inside = (self.ring_depth[:, 1:] == self.depth[:, None]).any(1)
+        return np.asarray(self.fresh & ~inside & np.where(bare, here == 1, here >= 1))
 
     def _closers(self) -> np.ndarray:
         """(V,) atoms by which a molecule can always be brought to an end: singly bonded, with the most bonds."""
@@ -134,7 +158,7 @@ class Grammar:
         joined = (self.closed_to[:, :, None] == opener[:, None]).any(1)
         others = inside[:, None] - (self.ring_depth[:, digit] == self.depth[:, None])
         closes = busy & (order == 1) & (opener != self.current[:, None]) & (opener != before) & ~joined
-        closes &= here[:, None] - tied >= np.where(others > 0, 1, 0)
+        closes &= (here[:, None] - tied >= np.where(others > 0, 1, 0)) & ~self.locked[:, digit]
         return (opens | closes) & (self.fresh & (self.atoms > 0))[:, None]
 
     def _may_open(self, order: np.ndarray) -> np.ndarray:
@@ -150,9 +174,7 @@ class Grammar:
 
     def _bring_to_an_end(self, out: np.ndarray) -> None:
         """Near the length only what closes the molecule is left: end, branch, ring, or one more atom."""
-        rings = (self.ring_atom != NONE).sum(1)
-        needed = 1 + 3 * rings + 3 * (rings > 0) + 2 * self.depth + 3 * self.debt + MARGIN
-        late = np.flatnonzero(self.length - self.written <= needed)
+        late = np.flatnonzero(self.late())
         if not len(late):
             return
         kinds, part = self.kind[None], out[late]

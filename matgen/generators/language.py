@@ -5,13 +5,21 @@ Shapes: S molecules, L tokens of the longest, V tokens, T targets, D width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.data import Batch
 
+from matgen.constraints.allowed_elements import AllowedElements
+from matgen.data.molecules import canonical, embed, sketch
+from matgen.data.structures import to_data
+from matgen.errors import ConfigError, DataError
 from matgen.generators.base import Generator
+from matgen.generators.masks import masking, open_elements
+from matgen.generators.writing import Decoding, write_molecules
 from matgen.nn.causal import CausalTransformer
 
 if TYPE_CHECKING:
@@ -20,9 +28,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from rdkit.Chem import Mol
-    from torch_geometric.data import Batch
 
+    from matgen.constraints.base import Constraint
+    from matgen.data.request import Request
     from matgen.generators.sequences import SequenceSet
+    from matgen.generators.writing import Rules
+    from matgen.runtime import Streams
 
 
 class MoleculeLanguage(Generator):
@@ -37,6 +48,7 @@ class MoleculeLanguage(Generator):
             atom, which is what the continuation of a fragment needs.
     """
 
+    chunk = 1024
     texts: tuple[str, ...]
     """The tokens; number 0 is the end."""
     target_mean: Tensor
@@ -86,6 +98,17 @@ class MoleculeLanguage(Generator):
         """SMILES of a finished sequence of tokens."""
         raise NotImplementedError
 
+    def rules(self, molecules: int, elements: np.ndarray, fragment: str | None, linker: np.ndarray) -> Rules:
+        """Which token may come next in each molecule.
+
+        Args:
+            molecules: S.
+            elements: (119,) atomic numbers that may occur.
+            fragment: Held fixed, see :mod:`matgen.generators.fragments`; None for none.
+            linker: (S,) fewest atoms between two fragments.
+        """
+        raise NotImplementedError
+
     def gather(  # type: ignore[override]  # token sequences instead of structures
         self, sources: Sequence[str | Path], exclude: str | Path | None
     ) -> tuple[pd.DataFrame, SequenceSet]:
@@ -111,6 +134,81 @@ class MoleculeLanguage(Generator):
         entropy = F.cross_entropy(logits.flatten(0, 1).float(), batch.tokens.flatten(), ignore_index=-1)
         return {"loss": entropy}
 
+    def sample(
+        self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
+    ) -> Batch:
+        """``request.n`` molecules; see :meth:`sample_each`."""
+        return self.sample_each([request] * request.n, rng=rng, constraints=constraints, **options)
+
+    def sample_each(
+        self,
+        requests: Sequence[Request],
+        *,
+        rng: Streams,
+        constraints: Sequence[Constraint] = (),
+        conformers: bool = False,
+        **options: Any,
+    ) -> Batch:
+        """One molecule a request, with its ``smiles``.
+
+        Args:
+            requests: What is asked of each sample.
+            rng: Streams by sample index.
+            constraints: See :meth:`sample_smiles`.
+            conformers: Whether coordinates are a conformer instead of a drawing in the plane, which takes some 20 ms a
+                molecule. Where none is found the drawing stays, with a ``reason``.
+            options: See :meth:`sample_smiles`.
+        """
+        texts = self.sample_smiles(requests, rng=rng, constraints=constraints, **options)
+        return laid_out(texts, rng if conformers else None)
+
+    def sample_smiles(
+        self,
+        requests: Sequence[Request],
+        *,
+        rng: Streams,
+        constraints: Sequence[Constraint] = (),
+        fragment: str | None = None,
+        linker_atoms: Sequence[int] = (1, 6),
+        **options: Any,
+    ) -> list[str]:
+        """Canonical SMILES, one for each request; number ``i`` draws only from ``rng.at(i)``.
+
+        Args:
+            requests: What is asked of each sample.
+            rng: Streams by sample index.
+            constraints: ``elements`` acts as a mask. Hydrogen is not written and must be allowed.
+            fragment: SMILES with ``*`` where something grows; two parts joined by ``.`` are linked.
+            linker_atoms: Range from which the number of heavy atoms between two linked parts is drawn. It is a least
+                number: rings and branches that are begun are finished first.
+            options: Of :class:`matgen.generators.writing.Decoding`: ``temperature``, ``top_k``, ``top_p``.
+        """
+        for request in requests:
+            request.require_honoured_by(self.conditions, self.name)
+        how, elements = Decoding(**options), writable_elements(constraints)
+        streams = rng.many(len(requests))
+        uniform = np.stack([stream.random(self.length, dtype=np.float32) for stream in streams])
+        least, most = linker_atoms
+        linker = np.array([stream.integers(least, most + 1) for stream in streams])
+        rules = self.rules(len(requests), elements, fragment, linker)
+        rooted = torch.full((len(requests),), fragment is not None)
+        with torch.no_grad():
+            first = self.begin(self._wanted(requests), rooted)
+        written = write_molecules(self, rules, first, torch.from_numpy(uniform), how)
+        return [canonical(self.read([self.texts[token] for token in row])) for row in written]
+
+    def _wanted(self, requests: Sequence[Request]) -> Tensor:
+        """(S, T) targets, NaN where not given."""
+        unknown = sorted({name for request in requests for name in request.target} - set(self.targets))
+        if unknown:
+            raise ConfigError(
+                f"this model was not trained on {', '.join(unknown)}.",
+                where="target",
+                fix=f"It knows: {', '.join(self.targets) or 'no targets'}.",
+            )
+        rows = [[request.target.get(name, torch.nan) for name in self.targets] for request in requests]
+        return torch.tensor(rows, dtype=torch.float32)
+
     def begin(self, targets: Tensor, rooted: Tensor) -> Tensor:
         """(S, D) embedding of what stands before the first token.
 
@@ -119,13 +217,50 @@ class MoleculeLanguage(Generator):
             rooted: (S,) whether the molecule begins at an arbitrary atom.
         """
         h = self.start(rooted.long())
-        for value, embed in zip(((targets - self.target_mean) / self.target_std).unbind(1), self.asked, strict=True):
+        standard = (targets - self.target_mean) / self.target_std
+        for value, layer in zip(standard.unbind(1), self.asked, strict=True):
             known = ~value.isnan()
             pair = torch.stack([value.nan_to_num(), known.to(value.dtype)], dim=-1)
-            h = h + embed(pair) * known[:, None]
+            h = h + layer(pair) * known[:, None]
         return h
 
     def forward(self, first: Tensor, tokens: Tensor) -> Tensor:
         """Logits (S, L + 1, V) of each next token after ``first (S, D)`` and ``tokens (S, L)``."""
         h = torch.cat([first[:, None], self.tokens(tokens)], dim=1)
         return self.head(self.network(h))
+
+
+def writable_elements(constraints: Sequence[Constraint]) -> np.ndarray:
+    """(119,) atomic numbers that may occur.
+
+    Raises:
+        ConfigError: A mask depends on the whole composition, which is not known while a molecule is written; or it
+            forbids hydrogen, which no SMILES writes.
+    """
+    for constraint in masking(constraints):
+        if not isinstance(constraint, AllowedElements):
+            raise ConfigError(
+                f"the constraint {constraint.name!r} cannot act while a molecule is written.",
+                where="constraints",
+                fix="Let it check the finished molecules.",
+            )
+    allowed = open_elements(1, constraints)
+    if not allowed[1]:
+        raise ConfigError("hydrogen is not allowed.", where="constraints", fix="Allow H: SMILES imply it.")
+    return allowed
+
+
+def laid_out(texts: Sequence[str], rng: Streams | None) -> Batch:
+    """Molecules by SMILES as structures: conformers where streams are given for them, else drawings in the plane."""
+    systems = []
+    for i, text in enumerate(texts):
+        structure, reason = sketch(text), ""
+        if rng is not None:
+            try:
+                structure = embed(text, int(rng.at(i).integers(2**31)))
+            except DataError as error:
+                reason = error.what
+        data = to_data(structure)
+        data.smiles, data.reason = text, reason
+        systems.append(data)
+    return Batch.from_data_list(systems)

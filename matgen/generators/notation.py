@@ -8,12 +8,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from matgen.elements import number
 from matgen.generators.vocabulary import split_smiles
 from matgen.runtime import require
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rdkit.Chem import Mol
 
+_SELFIES_ATOM = re.compile(r"\[[=#]?([A-Z][a-z]?)(?:H\d)?(?:[+-]\d)?\]")
 _RING_BOND = re.compile(r"([=#]?)(\d|%\d\d)$")
 
 
@@ -75,6 +81,12 @@ def selfies_tokens() -> tuple[str, ...]:
     return ("", *sorted(selfies.get_semantic_robust_alphabet()))
 
 
-def selfies_to_smiles(symbols: list[str]) -> str:
+def selfies_numbers(symbols: Sequence[str]) -> np.ndarray:
+    """(V,) atomic number of each symbol; 0 for branches, rings and the end."""
+    found = [_SELFIES_ATOM.fullmatch(symbol) for symbol in symbols]
+    return np.array([number(match[1]) if match else 0 for match in found])
+
+
+def selfies_to_smiles(symbols: Sequence[str]) -> str:
     """SMILES of a sequence of SELFIES symbols."""
     return str(require("selfies", "molecules").decoder("".join(symbols)))

@@ -14,7 +14,7 @@ from matgen.constraints.compatibility import require_compatible
 from matgen.constraints.specification import Spec, build_constraints, specify
 from matgen.data.candidates import Candidates
 from matgen.data.request import Request
-from matgen.data.structures import from_batch, pack, unpack
+from matgen.data.structures import SMILES, from_batch, pack, unpack
 from matgen.errors import ConfigError, MatgenError
 from matgen.execution import Pool
 from matgen.generators.base import Generator, load_generator
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from matgen.execution import Executor, Row
-
-CHUNK = 64
-"""Samples that are drawn together; fixed, so that results depend on neither shards nor workers."""
 
 
 def sample(
@@ -79,13 +76,12 @@ def sample(
         {
             **_setting(model, seed, masks, config, options),
             "start": start,
-            "requests": [asked] * min(CHUNK, n - start),
+            "requests": [asked] * min(generator.chunk, n - start),
             "together": True,
         }
-        for start in range(0, n, CHUNK)
+        for start in range(0, n, generator.chunk)
     ]
-    structures = _run(items, executor)
-    return _candidates(generator, str(model), seed, structures)
+    return _candidates(generator, str(model), seed, *_run(items, executor))
 
 
 def sample_each(
@@ -119,14 +115,14 @@ def sample_each(
         {
             **_setting(model, seed, [], config, options),
             "start": start,
-            "requests": asked[start : start + CHUNK],
+            "requests": asked[start : start + generator.chunk],
             "together": False,
             "answers": answers,
         }
-        for start in range(0, len(asked), CHUNK)
+        for start in range(0, len(asked), generator.chunk)
     ]
-    made = _candidates(generator, str(model), seed, _run(items, executor))
-    return made.with_columns({"material_id": [name for name in ids for _ in range(answers)]})
+    names = [name for name in ids for _ in range(answers)]
+    return _candidates(generator, str(model), seed, *_run(items, executor), material_id=names)
 
 
 def draw_chunk(items: Sequence[Row]) -> list[Row]:
@@ -149,7 +145,9 @@ def _draw(item: Row) -> Row:
             batch = generator.sample_each(requests, rng=rng, constraints=constraints, **item["options"])
     except ConfigError as error:
         return {"refused": [error.what, error.where, error.fix]}
-    return dict(pack(from_batch(batch)))
+    # What a generator could propose but not finish comes with a reason.
+    unfinished = {"reason": list(batch.reason)} if "reason" in batch else {}
+    return {**pack(from_batch(batch)), **unfinished}
 
 
 def _several(generator: Generator, requests: Sequence[Request], item: Row) -> Row:
@@ -162,8 +160,10 @@ def _several(generator: Generator, requests: Sequence[Request], item: Row) -> Ro
     return dict(pack(structures))
 
 
-def _run(items: Sequence[Row], executor: Executor | None) -> list[Structure]:
+def _run(items: Sequence[Row], executor: Executor | None) -> tuple[list[Structure], list[str]]:
+    """All structures, and the reason why each is not finished (empty where it is)."""
     structures: list[Structure] = []
+    reasons: list[str] = []
     for row in (executor or Pool()).map(draw_chunk, items, name="sample", shard=1):
         if "refused" in row:
             what, where, fix = row["refused"]
@@ -171,7 +171,8 @@ def _run(items: Sequence[Row], executor: Executor | None) -> list[Structure]:
         if "error" in row:
             raise MatgenError(f"sampling failed: {row['error']}")
         structures += unpack(row)
-    return structures
+        reasons += row.get("reason", [""] * len(row["numbers"]))
+    return structures, reasons
 
 
 def _setting(
@@ -190,7 +191,14 @@ def _setting(
     }
 
 
-def _candidates(generator: Generator, model: str, seed: int, structures: Sequence[Structure]) -> Candidates:
+def _candidates(
+    generator: Generator,
+    model: str,
+    seed: int,
+    structures: Sequence[Structure],
+    reasons: Sequence[str],
+    **columns: Sequence[Any],
+) -> Candidates:
     table = pd.DataFrame(
         {
             "id": [content_id(generator.fingerprint, seed, i) for i in range(len(structures))],
@@ -199,9 +207,12 @@ def _candidates(generator: Generator, model: str, seed: int, structures: Sequenc
             "seed": seed,
             "index": range(len(structures)),
             "n_atoms": [len(s) for s in structures],
+            **columns,
         }
     )
-    return Candidates(table, list(structures))
+    if any(SMILES in s.properties for s in structures):
+        table[SMILES] = [s.properties.get(SMILES) for s in structures]
+    return Candidates(table, list(structures)).reject("sample", [reason or None for reason in reasons])
 
 
 def _spelled(config: Mapping[str, Any] | None) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+GRAIN = 4
+"""Lengths of batches are multiples of it."""
+
 
 @dataclass(frozen=True)
 class SequenceSet:
@@ -55,7 +58,7 @@ class SequenceSet:
         """The sequences at ``indices``: ``tokens (S, L)`` with -1 on padding, ``rooted (S,)`` and the targets."""
         starts = torch.cumsum(self.sizes, 0) - self.sizes
         sizes = self.sizes[indices]
-        places = torch.arange(int(sizes.max()))
+        places = torch.arange(int(_padded(sizes).max()))
         real = places < sizes[:, None]
         at = (starts[indices][:, None] + places).clamp(max=len(self.tokens) - 1)
         molecules = self.owner[indices]
@@ -79,10 +82,20 @@ class SequenceSet:
         return self.part(held_out.nonzero()[:, 0]), self.part((~held_out).nonzero()[:, 0])
 
     def epoch(self, atoms: int, rng: np.random.Generator) -> Iterator[Tensor]:
-        """Shuffled batches of indices; each holds sequences of similar length and about ``atoms`` tokens."""
-        sizes = self.sizes.numpy()
-        order = np.lexsort((rng.random(len(sizes)), sizes + rng.integers(0, 2, len(sizes))))
-        edges = np.searchsorted(np.cumsum(sizes[order]), np.arange(atoms, sizes.sum(), atoms))
-        batches = [chunk for chunk in np.split(order, edges) if len(chunk)]
+        """Shuffled batches of indices; each holds sequences of one padded length, together about ``atoms`` tokens."""
+        padded = _padded(self.sizes).numpy()
+        order = np.lexsort((rng.random(len(padded)), padded))
+        edges = np.flatnonzero(np.diff(padded[order])) + 1
+        batches = [
+            bucket[i : i + per]
+            for bucket in np.split(order, edges)
+            for per in [max(1, atoms // int(padded[bucket[0]]))]
+            for i in range(0, len(bucket), per)
+        ]
         for i in rng.permutation(len(batches)):
             yield torch.from_numpy(batches[i])
+
+
+def _padded(sizes: Tensor) -> Tensor:
+    """Lengths rounded up, so that few shapes occur: kernels of a new shape are compiled first."""
+    return (sizes + GRAIN - 1) // GRAIN * GRAIN

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matgen.generators.base import GENERATORS
+from matgen.generators.fragments import Template, TemplateRules
+from matgen.generators.grammar import Grammar
 from matgen.generators.language import MoleculeLanguage
 from matgen.generators.notation import smiles_sequence
-from matgen.generators.vocabulary import smiles_tokens
+from matgen.generators.vocabulary import Vocabulary, smiles_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from rdkit.Chem import Mol
+
+    from matgen.generators.writing import Rules
 
 
 @GENERATORS.register("smiles")
@@ -36,3 +41,11 @@ class Smiles(MoleculeLanguage):
     def read(cls, tokens: Sequence[str]) -> str:
         """The SMILES as written."""
         return "".join(tokens)
+
+    def rules(self, molecules: int, elements: np.ndarray, fragment: str | None, linker: np.ndarray) -> Rules:
+        """The grammar, around the template of a fragment where there is one."""
+        vocabulary = Vocabulary(self.texts)
+        grammar = Grammar(vocabulary, molecules, self.length, elements[vocabulary.column("number")])
+        if fragment is None:
+            return grammar
+        return TemplateRules(grammar, Template.of(fragment, vocabulary), linker)

@@ -22,7 +22,7 @@ END = ""
 """The token that ends a molecule; always number 0."""
 ATOM, OPEN, CLOSE, RING, STOP = range(5)
 
-_TOKEN = re.compile(r"[=#]?(?:\[[^\]]+\]|Br|Cl|[BCNOPSFI]|%\d\d|\d)|[()]")
+_TOKEN = re.compile(r"[=#]?(?:\[[^\]]+\]|Br|Cl|[BCNOPSFI*]|%\d\d|\d)|[()]")
 _PARTS = re.compile(
     r"(?P<bond>[=#]?)(?:\[(?P<symbol>[A-Z][a-z]?)(?:H(?P<hydrogens>\d?))?(?P<charge>[+-]\d?)?\]|(?P<plain>.+))"
 )
