@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matgen.features.wyckoff import Position
 
 OPEN = 0
-"""In place of an atomic number: the element of the orbit is not decided."""
+"""Atomic number of an atom whose element is not decided."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Occupation:
 
     Args:
         group: International number.
-        orbits: Atomic number (:data:`OPEN` where undecided) and letter of each orbit. A position without freedom
-            occurs once at most.
+        orbits: Atomic number and letter of each orbit. Where the element is not decided, a negative number stands for
+            it: orbits with the same one will have the same element. A position without freedom occurs once at most.
     """
 
     group: int
@@ -50,8 +50,16 @@ class Occupation:
 
     @cached_property
     def numbers(self) -> np.ndarray:
-        """(A,) atomic numbers in the primitive cell, orbit by orbit."""
-        return np.repeat([z for z, _ in self.orbits], self.sizes)
+        """(A,) atomic numbers in the primitive cell, orbit by orbit; :data:`OPEN` where undecided."""
+        return np.repeat([max(z, OPEN) for z, _ in self.orbits], self.sizes)
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """(A,) index of the first atom that is to have the same element by the occupation."""
+        labels = np.repeat([z for z, _ in self.orbits], self.sizes)
+        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+        found: np.ndarray = first[inverse]
+        return found
 
     @cached_property
     def owner(self) -> np.ndarray:

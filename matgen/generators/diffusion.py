@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from matgen.constraints.base import INSIDE
 from matgen.generators.base import GENERATORS
 from matgen.generators.dense import Crystals
 from matgen.generators.diffusion_sampler import Denoising, sample_diffusion
@@ -38,7 +39,8 @@ class Diffusion(PeriodicGenerator):
     """
 
     name = "diffusion"
-    conditions = frozenset({"formula", "chemical_system", "n_atoms", "target"})
+    conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target"})
+    acts = frozenset(INSIDE)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Squared errors of the scaled scores, cross entropy of undetermined elements.

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 
 from matgen.generators.choice import ElementProcess
-from matgen.generators.dense import Crystals
-from matgen.generators.drawing import draw_each, normal, solve_in_chunks, start
+from matgen.generators.drawing import normal, start
 from matgen.generators.flow_sampler import predictor
+from matgen.generators.guidance import STRENGTH
 from matgen.generators.paths import wrapped_width
+from matgen.generators.rounds import solve_as_asked
+from matgen.generators.steering import Steering
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
+    from matgen.generators.dense import Crystals
     from matgen.generators.drawing import Draws
     from matgen.generators.flow_sampler import Predict
     from matgen.generators.periodic import PeriodicGenerator
@@ -46,6 +49,8 @@ class Denoising:
         sharpening: s in f ← f + (1 + s t) Δf for the deterministic part of a step, as the flow's anti-annealing.
         temperature: Of the element probabilities; below 1 favours common chemistry.
         guidance: Strength of classifier-free guidance towards targets (Ho & Salimans, arXiv:2207.12598).
+        steering: Strength of guidance by the penalties of constraints, see
+            :class:`matgen.generators.guidance.Guidance`; 0 switches it off.
     """
 
     steps: int = 50
@@ -55,6 +60,7 @@ class Denoising:
     sharpening: float = 4.0
     temperature: float = 0.7
     guidance: float = 2.0
+    steering: float = STRENGTH
 
 
 def sample_diffusion(
@@ -72,13 +78,14 @@ def sample_diffusion(
         requests: What is asked of each sample; their ``n`` is not looked at.
         how: The sampler.
         rng: Streams by sample index.
-        constraints: Those with a ``mask`` restrict the elements; a violation has probability zero.
+        constraints: Those with a ``mask`` restrict the elements; a violation has probability zero. Those with a
+            ``penalty`` guide coordinates and cell.
     """
 
     def solve(draws: Sequence[Draws]) -> Crystals:
         return denoise(model, draws, predictor(model, draws, how.guidance), how, constraints)
 
-    return solve_in_chunks(draw_each(model, requests, rng=rng, constraints=constraints), solve)
+    return solve_as_asked(model, requests, solve, rng=rng, constraints=constraints)
 
 
 def denoise(
@@ -90,17 +97,27 @@ def denoise(
 ) -> Crystals:
     """Take the noise away in ``how.steps`` steps; arguments as for :func:`matgen.generators.flow_sampler.integrate`."""
     x = start(draws)
+    steering = Steering.of(model, draws, x.real, constraints, how.steering)
+    x = steering.begin(x)
     elements = ElementProcess.of(model, draws, x, how.temperature, constraints)
     numbers, frac, cell = x.numbers, x.frac, x.cell
     for now, then in pairwise(torch.linspace(0, 1, how.steps + 1).tolist()):
         t = torch.full((len(draws),), now)
         v_frac, v_cell, logits = predict(numbers, frac, cell, x.real, t)
-        frac = _next_frac(frac, v_frac, now, then, how, draws, x.real)
-        cell = _next_cell(cell, v_cell, now, then, how, draws)
+        logits = steering.tied(logits)
+        ends = frac + (1 - now) * v_frac, cell + (1 - now) * v_cell
+        after, shape = (
+            _next_frac(frac, v_frac, now, then, how, draws, x.real),
+            _next_cell(cell, v_cell, now, then, how, draws),
+        )
+        if (correction := steering.correction(ends, numbers, logits, now, then)) is not None:
+            after, shape = after + correction[0], shape + correction[1]
+        frac, cell = steering.keep(frac, after, shape)
         numbers = elements.advance(numbers, logits, then)
         if then < 1:
-            frac = _corrected(predict, (numbers, frac, cell, x.real), then, how, draws)
-    return Crystals(numbers, frac, model.restore(cell, x.real.sum(1)), x.real)
+            after = _corrected(predict, (numbers, frac, cell, x.real), then, how, draws)
+            frac, cell = steering.keep(frac, after, cell)
+    return steering.finish(numbers, frac, cell)
 
 
 def fresh_share(noise: float, width: float, next_width: float) -> float:
@@ -120,7 +137,7 @@ def _next_frac(
     moved = moved.where(moved.abs() <= (1 - now) * velocity.abs(), (1 - now) * velocity)
     if share and next_width:
         moved = moved + next_width * share * normal(draws, real)
-    return (frac + moved) % 1.0
+    return frac + moved
 
 
 def _next_cell(
@@ -143,5 +160,5 @@ def _corrected(
     for _ in range(how.corrections):
         velocity, _, _ = predict(numbers, frac, cell, real, torch.full((len(draws),), t))
         jump = how.correction * (1 - t) * velocity + (2 * how.correction) ** 0.5 * width * normal(draws, real)
-        frac = (frac + jump) % 1.0
+        frac = frac + jump
     return frac

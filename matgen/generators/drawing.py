@@ -16,6 +16,7 @@ from torch_geometric.data import Batch
 from matgen.errors import ConfigError
 from matgen.generators.dense import Crystals
 from matgen.generators.masks import masking, open_elements
+from matgen.generators.occupations import draw_subspace, observed_occupation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
+    from matgen.features.occupation import Subspace
     from matgen.generators.periodic import PeriodicGenerator
     from matgen.runtime import Streams
+
+SELDOM = 0.01
+"""Weight of a cell size that the training data do not have in a space group, beside counts of those that they have."""
 
 CHUNK = 128
 """Samples that are integrated together; fixed, so that results do not depend on shards or workers."""
@@ -46,6 +51,7 @@ class Draws:
         clock: (A,) uniform, when each element is revealed.
         gumbel: (A, 119) standard Gumbel, which element is chosen.
         stream: The rest of the stream, for the noise of the churned sampler.
+        subspace: What the space group that was asked for leaves free.
     """
 
     request: Request
@@ -57,6 +63,7 @@ class Draws:
     clock: np.ndarray
     gumbel: np.ndarray
     stream: np.random.Generator
+    subspace: Subspace | None = None
 
 
 def draw_each(
@@ -85,6 +92,8 @@ def draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator
     """
     unit = formula_unit(request)
     sizes = allowed_sizes(model, request, len(unit), open_sizes)
+    if request.space_group is not None:
+        return _draw_symmetric(model, request, stream, sizes)
     prior = model.prior.cpu().double().numpy()[sizes]
     weights = (prior + 1e-9).ravel() / (prior + 1e-9).sum()
     size_index, group = divmod(int(stream.choice(len(weights), p=weights)), prior.shape[1])
@@ -100,6 +109,28 @@ def draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator
         clock=stream.random(size),
         gumbel=stream.gumbel(size=(size, 119)),
         stream=stream,
+    )
+
+
+def _draw_symmetric(
+    model: PeriodicGenerator, request: Request, stream: np.random.Generator, sizes: np.ndarray
+) -> Draws:
+    """Noise of a sample inside the space group asked for; elements are decided by orbit."""
+    weights = model.prior.cpu().double().numpy()[sizes, request.space_group] + SELDOM
+    subspace = draw_subspace(request, sizes, weights, observed_occupation, stream)
+    occupation = subspace.occupation
+    size, leaders = len(occupation.numbers), occupation.kinds
+    return Draws(
+        request=request,
+        size=size,
+        group=occupation.group,
+        numbers=occupation.numbers,
+        frac=subspace.origin,
+        cell=stream.standard_normal(6),
+        clock=stream.random(size)[leaders],
+        gumbel=stream.gumbel(size=(size, 119))[leaders],
+        stream=stream,
+        subspace=subspace,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from matgen.constraints.base import INSIDE
 from matgen.generators.base import GENERATORS
 from matgen.generators.dense import Crystals
 from matgen.generators.flow_likelihood import flow_log_prob
@@ -37,7 +38,8 @@ class Flow(PeriodicGenerator):
     """
 
     name = "flow"
-    conditions = frozenset({"formula", "chemical_system", "n_atoms", "target"})
+    conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target"})
+    acts = frozenset(INSIDE)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Squared velocity errors of coordinates and cell, cross entropy of undetermined elements.

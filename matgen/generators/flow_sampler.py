@@ -13,8 +13,10 @@ import torch
 
 from matgen.errors import ConfigError
 from matgen.generators.choice import ElementProcess
-from matgen.generators.dense import Crystals
-from matgen.generators.drawing import draw_each, normal, solve_in_chunks, start
+from matgen.generators.drawing import normal, start
+from matgen.generators.guidance import STRENGTH
+from matgen.generators.rounds import solve_as_asked
+from matgen.generators.steering import Steering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
+    from matgen.generators.dense import Crystals
     from matgen.generators.drawing import Draws
     from matgen.generators.periodic import PeriodicGenerator
     from matgen.runtime import Streams
@@ -44,6 +47,8 @@ class Integration:
         temperature: Of the element probabilities; below 1 favours common chemistry. At 0.7 samples have as many
             different elements as the training data.
         guidance: Strength of classifier-free guidance towards targets (Ho & Salimans, arXiv:2207.12598).
+        steering: Strength of guidance by the penalties of constraints, see
+            :class:`matgen.generators.guidance.Guidance`; 0 switches it off.
     """
 
     steps: int = 50
@@ -51,6 +56,7 @@ class Integration:
     churn: float = 0.0
     temperature: float = 0.7
     guidance: float = 2.0
+    steering: float = STRENGTH
 
 
 def sample_flow(
@@ -68,14 +74,14 @@ def sample_flow(
         requests: What is asked of each sample; their ``n`` is not looked at.
         integration: How.
         rng: Streams by sample index.
-        constraints: Those with a ``mask`` restrict the elements; a violation has probability zero.
+        constraints: Those with a ``mask`` restrict the elements; a violation has probability zero. Those with a
+            ``penalty`` guide coordinates and cell.
     """
 
     def solve(draws: Sequence[Draws]) -> Crystals:
         return integrate(model, draws, predictor(model, draws, integration.guidance), integration, constraints)
 
-    draws = draw_each(model, requests, rng=rng, constraints=constraints)
-    return solve_in_chunks(draws, solve)
+    return solve_as_asked(model, requests, solve, rng=rng, constraints=constraints)
 
 
 def integrate(
@@ -92,19 +98,26 @@ def integrate(
         draws: The noise of S samples.
         predict: Velocities and element logits at a state, see :data:`Predict`.
         how: Steps and their variants.
-        constraints: Those with a mask are met exactly.
+        constraints: Those with a mask are met exactly, those with a penalty guide.
     """
     x = start(draws)
+    steering = Steering.of(model, draws, x.real, constraints, how.steering)
+    x = steering.begin(x)
     elements = ElementProcess.of(model, draws, x, how.temperature, constraints)
     numbers, frac, cell = x.numbers, x.frac, x.cell
     for now, then in pairwise(torch.linspace(0, 1, how.steps + 1).tolist()):
         if how.churn and now > 0:
-            frac = (frac + how.churn * (1 - now) * (then - now) ** 0.5 * normal(draws, x.real)) % 1.0
+            noise = how.churn * (1 - now) * (then - now) ** 0.5 * normal(draws, x.real)
+            frac, cell = steering.keep(frac, frac + noise, cell)
         v_frac, v_cell, logits = predict(numbers, frac, cell, x.real, torch.full((len(draws),), now))
-        frac = (frac + (1 + how.annealing * now) * (then - now) * v_frac) % 1.0
-        cell = cell + (then - now) * v_cell
+        logits = steering.tied(logits)
+        moved, changed = (1 + how.annealing * now) * (then - now) * v_frac, (then - now) * v_cell
+        ends = frac + (1 - now) * v_frac, cell + (1 - now) * v_cell
+        if (correction := steering.correction(ends, numbers, logits, now, then)) is not None:
+            moved, changed = moved + correction[0], changed + correction[1]
+        frac, cell = steering.keep(frac, frac + moved, cell + changed)
         numbers = elements.advance(numbers, logits, then)
-    return Crystals(numbers, frac, model.restore(cell, x.real.sum(1)), x.real)
+    return steering.finish(numbers, frac, cell)
 
 
 def predictor(model: PeriodicGenerator, draws: Sequence[Draws], guidance: float) -> Predict:

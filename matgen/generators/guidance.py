@@ -75,15 +75,6 @@ class Guidance:
                 moved, changed = moved + step[0], changed + step[1]
         return moved, changed
 
-    def settle(self, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        """Corrected coordinates and cells of finished crystals; those without a penalty stay as they are."""
-        for _ in range(SETTLING if self.constraints else 0):
-            moved, changed = self.displacement(numbers, frac, cell, real)
-            if not moved.any() and not changed.any():
-                break
-            frac, cell = frac + moved, cell + changed
-        return frac, cell
-
     def _step(
         self, constraint: Constraint, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor
     ) -> tuple[Tensor, Tensor] | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Element, Lattice, Structure
 
 from matgen.data.symmetry import space_group_number
 from matgen.elements import N_NUMBERS
 from matgen.errors import ConfigError
+from matgen.features.observed_occupations import observed
 from matgen.features.occupation import OPEN, Occupation, Subspace
 from matgen.features.volumes import elemental_volumes
 from matgen.features.wyckoff import positions
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matgen.data.request import Request
+    from matgen.features.observed_occupations import Pattern
     from matgen.features.wyckoff import Position
 
 SYMPREC = 0.01
 """Å; at this tolerance a crystal made in a space group must have just that one."""
+
+ADVENTURE = 0.1
+"""Share of occupations that are drawn at random although known crystals could lend theirs."""
+
+MOST_KINDS = 4
+"""Different elements of a random occupation at most."""
 
 TRIES = 400
 """Drawings of an occupation before a request counts as impossible."""
@@ -47,13 +55,50 @@ def random_occupation(
     size = int(rng.choice(sizes, p=weights / weights.sum()))
     group = request.space_group or 1
     filled = fill(group, counted(request, size), rng)
-    return None if filled is None else Occupation(group, tuple((z, p.letter) for z, p in filled))
+    if filled is None or len(filled) < len(request.elements):
+        return None
+    if request.formula is None:
+        most = len(request.elements) or int(rng.integers(1, MOST_KINDS + 1))
+        kinds = rng.permutation(np.arange(len(filled)) % most)
+        filled = [(-1 - int(kind), p) for kind, (_, p) in zip(kinds, filled, strict=True)]
+    return Occupation(group, tuple((z, p.letter) for z, p in filled))
+
+
+def observed_occupation(
+    request: Request, sizes: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+) -> Occupation | None:
+    """Wyckoff positions that are occupied together in known crystals, as often as there; now and then random ones.
+
+    Arguments as of :func:`random_occupation`. ``weights`` only serve where no known crystal fits.
+    """
+    fitting = [p for p in observed(request.space_group or 1) if _fits(p, request, sizes)]
+    if not fitting or rng.random() < ADVENTURE:
+        return random_occupation(request, sizes, weights, rng)
+    counts = np.array([p.count for p in fitting], dtype=float)
+    pattern = fitting[int(rng.choice(len(fitting), p=counts / counts.sum()))]
+    elements = [-1 - i for i in range(len(pattern.letters))]
+    if request.formula is not None:
+        left = counted(request, sum(pattern.amounts))
+        for i, amount in enumerate(pattern.amounts):
+            same = [pair for pair in left if pair[1] == amount]
+            chosen = same[int(rng.integers(len(same)))]
+            left.remove(chosen)
+            elements[i] = chosen[0]
+    orbits = [(z, letter) for z, own in zip(elements, pattern.letters, strict=True) for letter in own]
+    return Occupation(pattern.group, tuple(orbits))
+
+
+def _fits(pattern: Pattern, request: Request, sizes: np.ndarray) -> bool:
+    amounts = pattern.amounts
+    if sum(amounts) not in sizes:
+        return False
+    if request.formula is not None:
+        return sorted(amounts) == sorted(n for _, n in counted(request, sum(amounts)))
+    return len(pattern.letters) == len(request.elements) or not request.elements
 
 
 def counted(request: Request, size: int) -> list[tuple[int, int]]:
     """Atomic number and count of each element in a cell of ``size`` atoms; one undecided kind without a formula."""
-    from pymatgen.core import Composition
-
     if request.formula is None:
         return [(OPEN, size)]
     unit = Composition(request.formula).reduced_composition
@@ -119,8 +164,9 @@ def _volume(occupation: Occupation) -> float:
 
 
 def _distinct(subspace: Subspace) -> Structure:
-    """The crystal at the origin of the subspace, with an element of its own on each undecided orbit."""
-    taken = {z for z, _ in subspace.occupation.orbits}
-    free = iter([z for z in range(1, N_NUMBERS) if z not in taken])
-    kinds = np.array([next(free) if z == OPEN else z for z, _ in subspace.occupation.orbits])
-    return Structure(Lattice(subspace.cell), kinds[subspace.occupation.owner].tolist(), subspace.origin)
+    """The crystal at the origin of the subspace, with an element of its own for each undecided one."""
+    numbers, kinds = subspace.occupation.numbers, subspace.occupation.kinds
+    free = iter(np.setdiff1d(np.arange(1, N_NUMBERS), numbers))
+    standing = {kind: next(free) for kind in np.unique(kinds[numbers == OPEN])}
+    filled = [Element.from_Z(int(standing.get(k, z))) for k, z in zip(kinds, numbers, strict=True)]
+    return Structure(Lattice(subspace.cell), filled, subspace.origin)

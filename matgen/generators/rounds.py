@@ -1,0 +1,104 @@
+"""Drawing anew where a finished crystal is not what was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch_geometric.data import Batch
+
+from matgen.data.structures import from_data
+from matgen.data.symmetry import space_group_number
+from matgen.errors import ConfigError
+from matgen.generators.drawing import draw, open_sizes, solve_in_chunks
+from matgen.generators.masks import permitted
+from matgen.generators.occupations import SYMPREC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch_geometric.data import Data
+
+    from matgen.constraints.base import Constraint
+    from matgen.data.request import Request
+    from matgen.generators.dense import Crystals
+    from matgen.generators.drawing import Draws
+    from matgen.generators.periodic import PeriodicGenerator
+    from matgen.runtime import Streams
+
+ROUNDS = 20
+"""How often a sample is drawn before its request counts as impossible."""
+
+PLAIN = 8
+"""From the next draw on, a crystal of too high a symmetry has its free coordinates displaced."""
+
+DISPLACEMENT = 0.1
+"""Å; standard deviation, before projection, of that displacement."""
+
+
+def solve_as_asked(
+    model: PeriodicGenerator,
+    requests: Sequence[Request],
+    solve: Callable[[Sequence[Draws]], Crystals],
+    *,
+    rng: Streams,
+    constraints: Sequence[Constraint] = (),
+) -> Batch:
+    """One crystal for each request; ``attempts`` of each tells how often it was drawn.
+
+    A crystal that was to have a space group has its symmetry by construction, but may have come out with a higher one;
+    it is drawn anew, from its own stream. Where :data:`PLAIN` draws were not enough, atoms are displaced inside the
+    symmetry as a last resort.
+
+    Args:
+        model: The generator.
+        requests: What is asked of each sample.
+        solve: From noise to crystals.
+        rng: Streams by sample index.
+        constraints: Masks limit the cell sizes.
+
+    Raises:
+        ConfigError: No draw gave the space group.
+    """
+    streams, sizes = rng.many(len(requests)), open_sizes(model, constraints)
+    done: dict[int, Data] = {}
+    for attempt in range(1, ROUNDS + 1):
+        left = [i for i in range(len(requests)) if i not in done]
+        if not left:
+            break
+        draws = [draw(model, requests[i], streams[i], sizes) for i in left]
+        for i, drawn, data in zip(left, draws, solve_in_chunks(draws, solve).to_data_list(), strict=True):
+            if attempt > PLAIN and not _as_asked(data, requests[i], constraints):
+                _displace(data, drawn)
+            if _as_asked(data, requests[i], constraints):
+                data.attempts = torch.tensor([attempt])
+                done[i] = data
+    if len(done) < len(requests):
+        missing = next(requests[i].space_group for i in range(len(requests)) if i not in done)
+        raise ConfigError(
+            f"{ROUNDS} draws gave no crystal of space group {missing}, only of higher symmetry.",
+            where="space_group",
+            fix="Ask for more atoms, another composition or another space group.",
+        )
+    return Batch.from_data_list([done[i] for i in range(len(requests))])
+
+
+def _displace(data: Data, drawn: Draws) -> None:
+    """Move atoms at random within their Wyckoff positions, which takes accidental symmetry away."""
+    if drawn.subspace is None:
+        return
+    moved = DISPLACEMENT * drawn.stream.standard_normal(data.frac.shape) @ np.linalg.inv(data.cell[0].numpy())
+    data.frac = (data.frac + torch.from_numpy(drawn.subspace.averaging @ moved.ravel()).view(-1, 3)) % 1.0
+
+
+def _as_asked(data: Data, request: Request, constraints: Sequence[Constraint]) -> bool:
+    """Whether a crystal in a space group has just that group, and elements that the request and all masks allow."""
+    if request.space_group is None:
+        return True
+    structure = from_data(data)
+    if request.elements and {e.symbol for e in structure.composition} != set(request.elements):
+        return False
+    if request.formula is None and not permitted(data.numbers.numpy(), constraints):
+        return False
+    return space_group_number(structure, SYMPREC) == request.space_group
