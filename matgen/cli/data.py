@@ -21,8 +21,8 @@ def ingest_verb(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="CSV, Parquet, CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, a folder or zip of such, "
-            "mp:Li-P-S, or optimade:https://... Several files named train, val and test become splits.",
+            help="CSV, Parquet, CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, SMILES, SDF, a folder or zip of "
+            "such, mp:Li-P-S, qm9pack:, or optimade:https://... Several files named train, val and test become splits.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the data set.")],
@@ -37,6 +37,13 @@ def ingest_verb(
     name: Annotated[str, typer.Option(help="Name of the data set.")] = "",
     seconds: Annotated[float, typer.Option(help="Time limit for one row.")] = 5.0,
     max_atoms: Annotated[int, typer.Option(help="Refuse larger structures.")] = 1000,
+    molecules: Annotated[
+        Pairs,
+        typer.Option(
+            metavar="RULE=VALUE",
+            help="Rules for molecules, as in salts=quarantine, charges=neutralise, tautomers=canonical, stereo=drop.",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; 0 is one for each core.")] = 0,
     refresh: Annotated[bool, typer.Option(help="Make it again although nothing changed.")] = False,
     json: Json = False,
@@ -55,6 +62,7 @@ def ingest_verb(
         name=name,
         seconds=seconds,
         limits={"atoms": max_atoms},
+        molecules=_pairs("--molecules", molecules),
     )
     with Pool(workers, memory=WORKER_MEMORY) as pool:
         dataset = ingest(source, out, options, executor=pool, refresh=refresh)
@@ -94,7 +102,7 @@ def show_verb(dataset: Folder, json: Json = False) -> None:
 def split_verb(
     dataset: Folder,
     by: Annotated[
-        Literal["random", "formula", "chemical_system", "time"],
+        Literal["random", "formula", "chemical_system", "scaffold", "time"],
         typer.Option(help="What must not lie in two splits; 'time' puts the youngest into test."),
     ] = "formula",
     fractions: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.8,0.1,0.1",

@@ -57,7 +57,7 @@ def make_card(
     return {
         "name": settings["name"],
         "made_by": f"matgen {__version__}, gate {GATE_VERSION}",
-        "holds": "structures" if "space_group" in table else "formulas",
+        "holds": "molecules" if "smiles" in table else "structures" if "space_group" in table else "formulas",
         "rows": {
             "in": len(table) + len(quarantine),
             "kept": len(table),

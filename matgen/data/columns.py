@@ -11,12 +11,16 @@ from matgen.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Role = Literal["id", "cif", "poscar", "document", "formula", "label", "split", "time", "set aside", "value"]
+Role = Literal[
+    "id", "cif", "poscar", "document", "smiles", "selfies", "formula", "label", "split", "time", "set aside", "value"
+]
 
 NAMES: dict[Role, tuple[str, ...]] = {
     "cif": ("cif", "cif_string", "cif_text", "cif_str"),
     "poscar": ("poscar", "poscar_string"),
     "document": ("structure", "atoms"),
+    "smiles": ("smiles", "canonical_smiles", "isomeric_smiles", "smiles_string", "smi"),
+    "selfies": ("selfies",),
     "id": (
         "material_id",
         "id",
@@ -31,6 +35,12 @@ NAMES: dict[Role, tuple[str, ...]] = {
         "refcode",
         "row_id",
         "uid",
+        "mol_id",
+        "gdb_index",
+        "compound_id",
+        "cmpd_chemblid",
+        "chembl_id",
+        "zinc_id",
     ),
     "formula": (
         "formula",
@@ -89,6 +99,14 @@ ALIASES = {
     "gap_pbe": "band_gap",
     "pbe_band_gap": "band_gap",
     "_oqmd_band_gap": "band_gap",
+    "gap_ha": "homo_lumo_gap",
+    "gap_ev": "homo_lumo_gap",
+    "homo_ha": "homo",
+    "lumo_ha": "lumo",
+    "mu_d": "dipole_moment",
+    "cv_cal_molk": "heat_capacity",
+    "measured_log_solubility_in_mols_per_litre": "log10_solubility",
+    "expt_kcal_mol": "hydration_free_energy",
 }
 """Spellings of matgen's own properties."""
 
@@ -99,7 +117,8 @@ ENERGY_PER_ATOM = {"eV/atom": 1.0, "meV/atom": 1e-3, "kJ/mol/atom": 1.0 / 96.485
 PER_CELL = {"eV/cell": 1.0, "meV/cell": 1e-3}
 UNITS: dict[str, dict[str, float]] = {
     "eV/atom": ENERGY_PER_ATOM | PER_CELL,
-    "eV": {"eV": 1.0, "meV": 1e-3},
+    "eV": {"eV": 1.0, "meV": 1e-3, "Ha": 27.211386245981, "kJ/mol": 1.0 / 96.48533212, "kcal/mol": 1.0 / 23.060548},
+    "kcal/mol": {"kcal/mol": 1.0, "kJ/mol": 1.0 / 4.184},
     "g/cm³": {"g/cm³": 1.0, "g/cm3": 1.0, "kg/m³": 1e-3, "kg/m3": 1e-3},
     "Å³": {"Å³": 1.0, "A3": 1.0, "nm³": 1e3, "bohr³": 0.529177210544**3},
 }
@@ -113,7 +132,9 @@ SUFFIXES = {
     "ev_per_cell": "eV/cell",
     "gpa": "GPa",
     "mev": "meV",
+    "kcal_mol": "kcal/mol",
     "ev": "eV",
+    "ha": "Ha",
     "k": "K",
 }
 """Units at the end of a column's name, longest first."""

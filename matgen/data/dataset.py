@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from matgen.data.property import PROPERTIES, Property, declare
-from matgen.data.structures import STRUCTURE_COLUMNS, unpack
+from matgen.data.structures import SMILES, STRUCTURE_COLUMNS, unpack
 from matgen.errors import DataError
 from matgen.runtime import write_json, write_text
 
@@ -54,7 +54,13 @@ class Dataset:
 
     @cached_property
     def structures(self) -> list[Structure]:
-        """The structures, in the order of the table."""
+        """The structures, in the order of the table; molecules without a geometry are laid out flat."""
+        if SMILES in self.table:
+            if self.packed is not None:
+                return unpack(pd.concat([self.packed, self.table[[SMILES]]], axis=1))
+            from matgen.data.molecules import sketch
+
+            return [sketch(smiles) for smiles in self.table[SMILES]]
         if self.packed is None:
             raise DataError("this data set holds formulas without structures.", where=str(self.path or ""))
         return unpack(self.packed)

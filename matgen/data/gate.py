@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matgen.data.cif import same_shares
+from matgen.data.molecule_gate import MOLECULE_FORMATS, MoleculeRules, judge_molecule
 from matgen.data.plausibility import (
     Limits,
     average_minimum_distances,
@@ -36,26 +37,31 @@ NEIGHBOURS = 12
 """Length of the fingerprint of average minimum distances."""
 
 
-def judge(items: Sequence[Row], limits: Limits, seconds: float) -> list[Row]:
+def judge(items: Sequence[Row], limits: Limits, seconds: float, molecules: MoleculeRules | None = None) -> list[Row]:
     """Judge records, each within a time limit.
 
     Args:
         items: ``format`` and ``content`` of a record, and the ``formula`` that the source gives beside it.
         limits: What still counts as matter.
         seconds: Time limit for one record.
+        molecules: What is done with salts, charges and so on.
 
     Returns:
         For each item either ``stage`` and ``reason``, or its structure columns with ``formula``, ``n_atoms``,
         ``space_group``, ``volume_per_atom``, ``density``, the fingerprint ``amd``, and ``values`` and ``notes``
-        from the content.
+        from the content; for molecules also ``smiles`` and ``inchikey``, see :mod:`matgen.data.molecule_gate`.
     """
-    return [_judge(item, limits, seconds) for item in items]
+    rules = molecules or MoleculeRules()
+    return [_judge(item, limits, seconds, rules) for item in items]
 
 
-def _judge(item: Row, limits: Limits, seconds: float) -> Row:
+def _judge(item: Row, limits: Limits, seconds: float, rules: MoleculeRules) -> Row:
     stage = "read"
     try:
         with time_limit(seconds):
+            if item["format"] in MOLECULE_FORMATS:
+                stage = "molecule"
+                return judge_molecule(item["format"], item["content"], item["formula"], rules, limits.atoms)
             reading = read_content(item["format"], item["content"])
             stage = "composition"
             if reading.structure is None:

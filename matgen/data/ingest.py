@@ -16,6 +16,8 @@ from matgen.data.dataset import CARD, Dataset, content_fingerprint, read_card
 from matgen.data.gate import GATE_VERSION
 from matgen.data.intake import Intake, take_in
 from matgen.data.labels import Labels, implausible, outliers, read_labels
+from matgen.data.molecule_gate import MoleculeRules
+from matgen.data.molecule_rows import check_one_kind, resolve_molecules
 from matgen.data.plausibility import Limits
 from matgen.data.readers.base import READERS
 from matgen.data.resolution import KEPT_FIRST, resolve_duplicates
@@ -49,6 +51,7 @@ class IngestOptions(BaseModel):
         name: Name of the data set; the source's if not given.
         seconds: Time limit for one row.
         limits: What still counts as matter.
+        molecules: What is done with salts, charges, tautomers, stereochemistry, radicals and isotopes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -62,6 +65,7 @@ class IngestOptions(BaseModel):
     name: str = ""
     seconds: float = Field(default=5.0, gt=0)
     limits: Limits = Limits()
+    molecules: MoleculeRules = MoleculeRules()
 
 
 def ingest_options(**settings: Any) -> IngestOptions:
@@ -120,9 +124,11 @@ def ingest(
 
 
 def _pass_gate(names: Sequence[str], options: IngestOptions, executor: Executor) -> tuple[Intake, Labels]:
-    intake = take_in(names, options.reader, options.limits, options.seconds, executor)
+    intake = take_in(names, options.reader, options.limits, options.seconds, executor, options.molecules)
     if not len(intake):
         raise DataError("the source holds no rows.", where=", ".join(names))
+    if intake.has_molecules:
+        check_one_kind(intake, ", ".join(names))
     labels = read_labels(
         intake.values,
         intake.table["n_atoms"].to_numpy(),
@@ -135,7 +141,9 @@ def _pass_gate(names: Sequence[str], options: IngestOptions, executor: Executor)
     _check_targets(intake, labels.table, options.require)
     _check_ids(intake)
     intake.table["group"] = np.arange(len(intake))
-    if options.duplicates != "ignore" and intake.has_structures:
+    if intake.has_molecules:
+        intake.table["group"] = resolve_molecules(intake, labels.table, options.duplicates)
+    elif options.duplicates != "ignore" and intake.has_structures:
         intake.table["group"] = resolve_duplicates(intake, labels.table, executor, options.duplicates)
     _flag_outliers(intake, labels.table)
     return intake, labels
@@ -189,6 +197,7 @@ def _dataset(
         raise MatgenError(f"{len(intake)} rows in, but {len(kept)} kept and {len(refused)} quarantined.")
     first = ["id", "source_id", "source", "row", "formula"]
     geometry = ["n_atoms", "space_group", "volume_per_atom", "density", "group"] if intake.has_structures else []
+    geometry = ["smiles", "inchikey", "n_atoms", "group"] if intake.has_molecules else geometry
     values = [*map(str, labels.table), *map(str, labels.times)]
     table = kept[[*first, *geometry, "split", *values, "flags", "notes"]].astype(_types(geometry))
     packed = kept[list(STRUCTURE_COLUMNS)] if intake.has_structures else None

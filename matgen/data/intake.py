@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from matgen.data.gate import judge
+from matgen.data.molecule_gate import FLAT_FORMATS, MOLECULE_FORMATS, MoleculeRules
 from matgen.data.readers.base import find_reader, plain_stem
 from matgen.data.records import safe_id
 from matgen.data.structures import STRUCTURE_COLUMNS
@@ -27,7 +28,17 @@ CHUNK = 20_000
 
 SHARD = 64
 
-COLUMNS = (*STRUCTURE_COLUMNS, "formula", "n_atoms", "space_group", "volume_per_atom", "density", "amd")
+COLUMNS = (
+    *STRUCTURE_COLUMNS,
+    "smiles",
+    "inchikey",
+    "formula",
+    "n_atoms",
+    "space_group",
+    "volume_per_atom",
+    "density",
+    "amd",
+)
 """What the gate finds out about a row."""
 
 
@@ -54,8 +65,15 @@ class Intake:
 
     @property
     def has_structures(self) -> bool:
-        """Whether any row holds a structure; otherwise there are formulas alone."""
-        return bool((self.table["format"] != "formula").any())
+        """Whether any row holds a structure; otherwise there are formulas or SMILES alone."""
+        without = self.table["format"].isin({"formula", *FLAT_FORMATS})
+        without |= self.table["format"].eq("molblock") & self.table["numbers"].isna()
+        return bool((~without).any())
+
+    @property
+    def has_molecules(self) -> bool:
+        """Whether the rows hold molecules."""
+        return bool(self.table["format"].isin(MOLECULE_FORMATS).any())
 
     def refuse(self, position: int, stage: str, reason: str) -> None:
         """Take a row out; a row that is out already keeps its first reason."""
@@ -66,7 +84,14 @@ class Intake:
 DESCRIPTION = ("row", "source", "source_id", "id", "split", "format", "raw", "stage", "reason")
 
 
-def take_in(sources: Sequence[str], reader: str, limits: Limits, seconds: float, executor: Executor) -> Intake:
+def take_in(
+    sources: Sequence[str],
+    reader: str,
+    limits: Limits,
+    seconds: float,
+    executor: Executor,
+    molecules: MoleculeRules | None = None,
+) -> Intake:
     """Read sources and judge each row alone.
 
     Args:
@@ -75,12 +100,13 @@ def take_in(sources: Sequence[str], reader: str, limits: Limits, seconds: float,
         limits: What still counts as matter.
         seconds: Time limit for one row.
         executor: Judges the rows.
+        molecules: What is done with salts, charges and so on.
 
     Raises:
         DataError: A source as a whole cannot be read.
     """
     rows: list[Row] = []
-    function = partial(judge, limits=limits, seconds=seconds)
+    function = partial(judge, limits=limits, seconds=seconds, molecules=molecules)
     records = (record for source in sources for record in find_reader(source, reader).read(source))
     for chunk in _chunks(records):
         waiting = [record for record in chunk if record.problem is None]

@@ -37,7 +37,7 @@ AGREEMENT_SHARE = 0.1
 
 RESERVED = frozenset(
     {"id", "source_id", "source", "row", "formula", "n_atoms", "space_group", "split", "group", "flags", "notes"}
-    | {"numbers", "frac", "cell", "volume_per_atom", "density", "amd", "stage", "reason", "raw"}
+    | {"smiles", "inchikey", "numbers", "frac", "cell", "volume_per_atom", "density", "amd", "stage", "reason", "raw"}
 )
 
 

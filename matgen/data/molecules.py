@@ -13,6 +13,8 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor, rdDetermineBonds, rdDistGeom, rdForceFieldHelpers
 
+from rdkit.Chem.Scaffolds import MurckoScaffold
+
 from matgen.data.structures import SMILES, molecule
 from matgen.errors import DataError
 
@@ -93,6 +95,17 @@ def inchikey_of(found: Mol) -> str:
     """InChIKey of an RDKit molecule; empty where InChI cannot name it."""
     with rdBase.BlockLogs():
         return str(Chem.MolToInchiKey(found))
+
+
+def scaffold(smiles: str) -> str:
+    """Bemis-Murcko scaffold, ring systems and what links them, without stereochemistry; empty for a chain.
+
+    Bemis and Murcko, J. Med. Chem. 39, 2887 (1996).
+    """
+    found = parse_smiles(smiles)
+    with rdBase.BlockLogs():
+        Chem.RemoveStereochemistry(found)
+        return str(Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(found)))
 
 
 def embed(smiles: str, seed: int = 0, *, minimise: bool = True) -> Structure:

@@ -88,6 +88,16 @@ for _property in (
     Property("qed", "QED", "", lower=0.0, upper=1.0, better="high", note="drug-likeness, Bickerton et al. 2012, RDKit"),
     Property("tpsa", "Topological polar surface area", "Å²", lower=0.0, note="Ertl et al. 2000, RDKit"),
     Property("molecular_weight", "Molecular weight", "g/mol", lower=0.0),
+    Property("homo_lumo_gap", "HOMO-LUMO gap", "eV", lower=0.0, note="B3LYP/6-31G(2df,p) Kohn-Sham gap, as in QM9"),
+    Property("homo", "HOMO energy", "eV", note="B3LYP/6-31G(2df,p), as in QM9"),
+    Property("lumo", "LUMO energy", "eV", note="B3LYP/6-31G(2df,p), as in QM9"),
+    Property("dipole_moment", "Dipole moment", "D", lower=0.0, note="B3LYP/6-31G(2df,p), as in QM9"),
+    Property("heat_capacity", "Heat capacity", "cal/(mol K)", lower=0.0, note="at constant volume, 298 K, as in QM9"),
+    Property("log10_solubility", "log10 of aqueous solubility", "log10(mol/L)", note="measured, room temperature"),
+    Property("lipophilicity", "Lipophilicity logD", "", note="measured octanol/water distribution at pH 7.4"),
+    Property("hydration_free_energy", "Hydration free energy", "kcal/mol", note="measured, 298 K"),
+    Property("xtb_gap", "HOMO-LUMO gap (GFN2-xTB)", "eV", lower=0.0, note="GFN2-xTB orbital energies"),
+    Property("synthetic_accessibility", "Synthetic accessibility", "", 1.0, 10.0, "low", "Ertl and Schuffenhauer 2009"),
     Property("metallicity", "Probability of being a metal", "", lower=0.0, upper=1.0, note="source named in the card"),
 ):
     declare(_property)

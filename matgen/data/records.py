@@ -6,12 +6,17 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Format = Literal["cif", "poscar", "extxyz", "document", "sites", "formula"]
+Format = Literal[
+    "cif", "poscar", "extxyz", "document", "sites", "formula", "smiles", "selfies", "molblock", "xyz", "conformer"
+]
 """How ``Record.content`` is written.
 
 ``cif``, ``poscar`` and ``extxyz`` are text, ``formula`` is a chemical formula. ``document`` is a dictionary as
 pymatgen or JARVIS writes a structure. ``sites`` is a dictionary with ``cell`` (3, 3) Å, ``frac`` or ``cart`` (A, 3),
 ``species`` (one ``{symbol: occupancy}`` for each atom) and ``pbc``.
+
+Molecules are text in ``smiles``, ``selfies``, ``molblock`` (an entry of an SDF) and ``xyz`` (a frame without cell), and
+a dictionary with ``elements``, ``positions`` (A, 3) Å and ``smiles`` in ``conformer``.
 """
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}

@@ -53,11 +53,11 @@ def resolve_duplicates(
             for other in same[1:]:
                 intake.flags[inside[other]].append(f"duplicate: same structure as {table['id'][first]}")
         elif len(same) > 1:
-            _settle(intake, labels, inside[same], limits)
+            keep_one(intake, labels, inside[same], limits)
     return group
 
 
-def _settle(intake: Intake, labels: pd.DataFrame, rows: np.ndarray, limits: dict[str, float]) -> None:
+def keep_one(intake: Intake, labels: pd.DataFrame, rows: np.ndarray, limits: dict[str, float]) -> None:
     """Keep one of several rows with the same structure."""
     apart = {name: spread for name in labels if (spread := _spread(labels[name].to_numpy()[rows])) > limits[str(name)]}
     energy = next((name for name in ENERGIES if name in labels and labels[name].iloc[rows].notna().any()), None)

@@ -14,7 +14,7 @@ from matgen.runtime import Streams
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-By = Literal["random", "formula", "chemical_system", "time"]
+By = Literal["random", "formula", "chemical_system", "scaffold", "time"]
 SPLIT_NAMES = ("train", "val", "test")
 
 
@@ -53,8 +53,9 @@ def assign_splits(
 
     Args:
         table: N rows with ``formula``, and ``group`` where structures were compared.
-        by: ``formula`` and ``chemical_system`` keep equal ones in one split, ``time`` puts the oldest rows into
-            train and the youngest into test, ``random`` keeps only groups together.
+        by: ``formula``, ``chemical_system`` and ``scaffold`` (ring systems of a molecule with their linkers, after
+            Murcko) keep equal ones in one split, ``time`` puts the oldest rows into train and the youngest into test,
+            ``random`` keeps only groups together.
         fractions: Shares of train, val and test; they are met as closely as whole groups allow.
         rng: Shuffles; needed for all but ``time``.
         column: Column that says when; the first of ``year``, ``date``, ... if not given.
@@ -66,7 +67,9 @@ def assign_splits(
         raise ConfigError(f"fractions {tuple(fractions)} are not three shares of 1.", where="fractions")
     if by == "time":
         return _by_order(_ages(table, column), fractions)
-    if by not in {"random", "formula", "chemical_system"}:
+    if by == "scaffold" and "smiles" not in table:
+        raise ConfigError("only molecules have scaffolds.", where="by", fix="Split by formula.")
+    if by not in {"random", "formula", "chemical_system", "scaffold"}:
         raise ConfigError(f"no split by {by!r}.", where="by", fix=did_you_mean(by, ["random", "formula", "time"]))
     if rng is None:
         raise ConfigError("a shuffled split needs a seed.", where="seed")
@@ -95,6 +98,10 @@ def _units(table: pd.DataFrame, by: By) -> np.ndarray:
     group: Any = table["group"] if "group" in table else pd.Series(range(len(table)))
     if by == "random":
         return group.to_numpy()
+    if by == "scaffold":
+        from matgen.data.molecules import scaffold
+
+        return table["smiles"].map(scaffold).to_numpy(dtype=str)
     # Rows of a group have one formula, so formulas and chemical systems never cut a group.
     formulas = table["formula"]
     return (formulas if by == "formula" else formulas.map(chemical_system)).to_numpy(dtype=str)

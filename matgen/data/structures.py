@@ -221,7 +221,8 @@ def read_structures(path: str | Path) -> tuple[pd.DataFrame, list[Structure]]:
     """Read structures that matgen (or ASE or pymatgen) wrote: a trusted, uniform file of finished structures.
 
     Args:
-        path: ``.extxyz``/``.xyz``, ``.parquet``, ``.cif``, a POSCAR, an ASE ``.db``, or a folder of CIFs.
+        path: ``.extxyz``/``.xyz``, ``.parquet``, ``.cif``, a POSCAR, an ASE ``.db``, or a folder of CIFs; also ``.smi``
+            and ``.csv`` or ``.parquet`` with a column ``smiles``, whose molecules are laid out flat.
 
     Returns:
         A table with one row a structure (``id`` and whatever else the file carries) and the structures.
@@ -244,7 +245,12 @@ def read_structures(path: str | Path) -> tuple[pd.DataFrame, list[Structure]]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         table = _read_parquet(path)
+        if "cell" not in table:
+            return table, _sketches(table, path)
         return table.drop(columns=list(STRUCTURE_COLUMNS)), unpack(table)
+    if suffix in {".smi", ".csv"}:
+        table = _read_smiles(path)
+        return table, _sketches(table, path)
     if suffix in {".extxyz", ".xyz", ".db"}:
         return _read_ase(path)
     fmt = "cif" if suffix == ".cif" else "poscar" if path.stem.upper().startswith(("POSCAR", "CONTCAR")) else None
@@ -256,7 +262,7 @@ def read_structures(path: str | Path) -> tuple[pd.DataFrame, list[Structure]]:
 ASE_PREFIX = "candidate_"
 """Stands before column names that ASE keeps for itself: its ``energy``, for one, is that of the whole cell."""
 
-KINDS = (".extxyz", ".xyz", ".parquet", ".cif", ".db", "folder of .cif")
+KINDS = (".extxyz", ".xyz", ".parquet", ".cif", ".db", ".smi", ".csv", "folder of .cif")
 
 
 def write_structures(path: str | Path, table: pd.DataFrame, structures: Sequence[Structure]) -> None:
@@ -326,13 +332,42 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except Exception as error:  # pyarrow raises several unrelated types
         raise DataError(f"unreadable Parquet: {error}", where=str(path)) from error
     missing = [name for name in STRUCTURE_COLUMNS if name not in table]
-    if missing:
+    if missing and SMILES not in table:
         raise DataError(
             f"no columns {', '.join(missing)}.",
             where=str(path),
             fix="This is no structure table; turn raw tables into a data set with 'matgen data ingest'.",
         )
     return table
+
+
+def _read_smiles(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if path.suffix.lower() == ".csv":
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        else:
+            words = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            table = pd.DataFrame({SMILES: [w[0] for w in words], "id": [w[-1] for w in words]})
+    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
+        raise DataError(f"unreadable table: {error}", where=str(path)) from error
+    if SMILES not in table:
+        raise DataError("no column smiles.", where=str(path), fix=did_you_mean(SMILES, map(str, table.columns)))
+    return table if "id" in table else table.assign(id=[f"{path.stem}-{i + 1}" for i in range(len(table))])
+
+
+def _sketches(table: pd.DataFrame, path: Path) -> list[Structure]:
+    """Flat layouts of the molecules in a column of SMILES."""
+    from matgen.data.molecules import sketch
+
+    found = []
+    for row, smiles in enumerate(table[SMILES], start=1):
+        try:
+            found.append(sketch(smiles))
+        except DataError as error:
+            raise DataError(error.what, where=f"{path}, row {row}", fix="Ingest it with 'matgen data'.") from error
+    return found
 
 
 def _read_ase(path: Path) -> tuple[pd.DataFrame, list[Structure]]:

@@ -13,6 +13,8 @@ from matgen.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from matgen.data.records import Format
+
 
 class StructureFile(Reader):
     """A text file with structures; it can also be read from memory, as a member of an archive.
@@ -77,7 +79,10 @@ class PoscarFile(StructureFile):
 
 @READERS.register("extxyz")
 class ExtxyzFile(StructureFile):
-    """Extended XYZ; each frame is one record, with the values of its comment line."""
+    """Extended XYZ; each frame is one record, with the values of its comment line.
+
+    In a file that ends in ``.xyz`` a frame without a lattice is a molecule.
+    """
 
     suffixes: ClassVar[tuple[str, ...]] = (".extxyz", ".xyz")
 
@@ -87,7 +92,9 @@ class ExtxyzFile(StructureFile):
         frames = list(_frames(text.rstrip().split("\n")))
         for number, (body, problem) in enumerate(frames, start=1):
             label = _label(name) if len(frames) == 1 else f"{_label(name)}/{number}"
-            yield Record(number, name, "extxyz", body, label, split=_split(name), problem=problem, notes=notes)
+            bare = plain_suffix(Path(name)) == ".xyz" and "lattice" not in body.split("\n", 2)[1].lower()
+            kind: Format = "xyz" if problem is None and bare else "extxyz"
+            yield Record(number, name, kind, body, label, split=_split(name), problem=problem, notes=notes)
 
 
 def _frames(lines: list[str]) -> Iterator[tuple[str, str | None]]:

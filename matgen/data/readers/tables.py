@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from matgen.data.columns import NAMES, Role, plain, roles
 from matgen.data.readers.base import READERS, UNPACKING_ERRORS, Reader, head, open_bytes
 from matgen.data.records import Format, Record, split_name, split_of_file
-from matgen.data.structures import STRUCTURE_COLUMNS
+from matgen.data.structures import SMILES, STRUCTURE_COLUMNS
+from matgen.elements import symbols
 from matgen.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ CONTENT: dict[Role, Format] = {
     "cif": "cif",
     "poscar": "poscar",
     "document": "document",
+    "smiles": "smiles",
+    "selfies": "selfies",
     "formula": "formula",
     "label": "formula",
 }
@@ -128,6 +131,9 @@ class Layout:
             raise DataError(f"the column {twice[0]!r} occurs twice.", where=str(path), fix="Rename one of them.")
         columns = roles(header)
         if set(STRUCTURE_COLUMNS) <= set(header):
+            # Molecules with geometries are told by their SMILES, which only they have.
+            if SMILES in header:
+                return cls(path.name, columns, "conformer", None, split_of_file(path.name))
             return cls(path.name, columns, "sites", None, split_of_file(path.name))
         for role, kind in CONTENT.items():
             for i, column in enumerate(header):
@@ -135,9 +141,9 @@ class Layout:
                 if columns[column] == role and _looks_like(kind, values):
                     return cls(path.name, columns, kind, column, split_of_file(path.name))
         raise DataError(
-            "neither a structure nor a formula among the columns.",
+            "neither a structure nor a formula nor SMILES among the columns.",
             where=str(path),
-            fix=f"Call one cif, poscar, structure or formula; found: {', '.join(named)[:300] or 'none'}.",
+            fix=f"Call one cif, poscar, structure, smiles or formula; found: {', '.join(named)[:300] or 'none'}.",
         )
 
     def record(self, number: int, row: dict[str, Any], notes: tuple[str, ...] = ()) -> Record:
@@ -147,7 +153,8 @@ class Layout:
         kept = {"value", "time", "document", "cif", "poscar"}
         values = {n: v for n, v in row.items() if n not in used and self.columns[n] in kept and _is_scalar(v)}
         split = split_name(str(by_role["split"])) if "split" in by_role else self.split
-        content = _sites(row) if self.content is None else row.get(self.content)
+        made = _conformer(row) if self.format == "conformer" else _sites(row)
+        content = made if self.content is None else row.get(self.content)
         formula = by_role.get("formula") if self.format != "formula" else None
         return Record(
             number,
@@ -234,6 +241,13 @@ def _sites(row: dict[str, Any]) -> dict[str, Any] | None:
         "species": [{str(z): 1.0} for z in row["numbers"]],
         "pbc": [True, True, True],
     }
+
+
+def _conformer(row: dict[str, Any]) -> dict[str, Any] | None:
+    if not all(isinstance(row.get(name), list) for name in STRUCTURE_COLUMNS) or SMILES not in row:
+        return None
+    places = [row["frac"][i : i + 3] for i in range(0, len(row["frac"]), 3)]
+    return {"smiles": row[SMILES], "elements": [symbols()[int(z)] for z in row["numbers"]], "positions": places}
 
 
 def _plain_value(value: Any) -> Any:
