@@ -39,7 +39,7 @@ def gather_sequences(
     Raises:
         DataError: No ``smiles`` column, or nothing is left.
     """
-    from rdkit import Chem
+    from rdkit import Chem, rdBase
 
     table = pd.concat([read_smiles(source) for source in sources], ignore_index=True)
     forbidden = set(read_smiles(exclude)["smiles"]) if exclude is not None else set()
@@ -48,7 +48,8 @@ def gather_sequences(
     seen: set[str] = set()
     numbers = {text: i for i, text in enumerate(model.texts)}
     for row, text in enumerate(table["smiles"]):
-        molecule = Chem.MolFromSmiles(text)
+        with rdBase.BlockLogs():
+            molecule = Chem.MolFromSmiles(text)
         reason = _unfit(molecule, model.config["max_atoms"])
         canonical = Chem.MolToSmiles(molecule) if molecule is not None else text
         if reason is None and (canonical in seen or text in forbidden or canonical in forbidden):

@@ -8,7 +8,6 @@ import torch
 from matgen.data.request import Request
 from matgen.errors import ConfigError, DataError
 from matgen.execution import Pool, Serial
-from matgen.generators import sampling
 from matgen.generators.base import WEIGHTS, load_generator
 from matgen.generators.flow import Flow
 from matgen.generators.prediction import predict_structures
@@ -37,7 +36,7 @@ def test_candidates_carry_what_identifies_them(model):
 
 
 def test_one_worker_and_two_give_the_same(model, monkeypatch):
-    monkeypatch.setattr(sampling, "CHUNK", 4)
+    monkeypatch.setattr(Flow, "chunk", 4)
     here = sample(model, 10, seed=1, options=QUICK, executor=Serial())
     with Pool(2) as pool:
         there = sample(model, 10, seed=1, options=QUICK, executor=pool)
