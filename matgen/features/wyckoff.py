@@ -85,6 +85,30 @@ class Position:
         matrices, offsets = self.sites
         return (matrices @ point + offsets) % 1.0
 
+    def solve(self, sites: np.ndarray, tolerance: float) -> np.ndarray | None:
+        """The free values for which one of ``sites (M, 3)``, in the conventional cell, is the first site.
+
+        None where no site, moved by a lattice vector, is of that form. Of several solutions, the one with the smallest
+        values in the order x, y, z.
+        """
+        columns, inverse, shifts = self._solver
+        moved = (sites[:, None] + shifts).reshape(-1, 3)
+        found = moved @ inverse.T
+        error = np.abs(found @ columns.T - moved).max(axis=1)
+        fits = np.round(found[error < tolerance], 6) % 1.0
+        return fits[np.lexsort(fits.T[::-1])[0]] if len(fits) and self.free else fits[0] if len(fits) else None
+
+    @cached_property
+    def _solver(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Columns (3, F) of the free coordinates, their pseudo-inverse, and lattice vectors less the offset."""
+        matrix, offset = self.affine
+        columns = matrix[:, list(self.free)]
+        inverse = np.linalg.pinv(columns) if self.free else np.zeros((0, 3))
+        return columns, inverse, _SHIFTS @ centring(self.group).T - offset
+
+
+_SHIFTS = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+
 
 @cache
 def positions(group: int) -> tuple[Position, ...]:
