@@ -51,7 +51,7 @@ def ask(
     evidence = gather(question, hits, index)
     trace: list[dict[str, Any]] = [_retrieved(hits)]
     chosen = choose(evidence)
-    belief = confidence(chosen[0]) if chosen else 0.0
+    belief = max(map(confidence, chosen), default=0.0)
     if belief < least:
         return _refusal(question, evidence, belief, trace)
     if backend is None:

@@ -21,7 +21,7 @@ _FONTS = re.compile(
     r"\\(?:mathrm|mathit|mathbf|mathcal|mathbb|mathsf|mathfrak|boldsymbol|text(?:rm|it|bf|sc|up|sf|tt)?|emph|rm|it|bf|ce|bm"
     r"|operatorname|left|right|bar|tilde|hat|vec|overline|displaystyle)(?![A-Za-z])\*?"
 )
-_COMMAND = re.compile(r"\\([A-Za-z]+|%)\s?")
+_COMMAND = re.compile(r"\\(?:([A-Za-z]+)\s?|(%))")
 _SPACES = re.compile(r"\\[,;:! ]|~(?=\w)")
 
 
@@ -31,7 +31,7 @@ def readable(text: str) -> str:
     The result is for reading, indexing and comparing; offsets always refer to the original text.
     """
     if any(mark in text for mark in "\\${_"):
-        text = text.replace(r"\sim", "~ ").replace("~ $", "~")
+        text = text.replace(r"\sim", "~ ").replace("~ $", "~").replace("$~$", " ")
         text = _FONTS.sub("", _SPACES.sub(" ", text))
         text = _COMMAND.sub(_symbol, text)
         text = re.sub(r"\^\s*\{?\s*°\s*\}?\s*", "°", text)
@@ -44,7 +44,7 @@ def readable(text: str) -> str:
 
 
 def _symbol(match: re.Match[str]) -> str:
-    name = match[1]
+    name = match[1] or match[2]
     return GREEK.get(name) or SYMBOLS.get(name) or (name if len(name) > 3 else " ")
 
 

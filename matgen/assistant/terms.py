@@ -17,6 +17,7 @@ WORDS: dict[str, Any] = json.loads(
 )
 STOPWORDS, ASKING = frozenset(WORDS["stopwords"]), frozenset(WORDS["asking"])
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
+_BANDGAP = re.compile(r"\b(band)-?(gaps?)\b", re.IGNORECASE)
 _SYMBOL_NAMES = {symbol: name for name, symbol in element_names().items()}
 
 
@@ -28,7 +29,7 @@ def _stemmer() -> Any:
 def stems(text: str) -> list[str]:
     """Stems of the words of a text, in order, without stop words; hyphenated words also count in parts."""
     words: list[str] = []
-    for word in _WORD.findall(readable(text)):
+    for word in _WORD.findall(_BANDGAP.sub(r"\1 \2", readable(text))):
         plain = word.replace("’", "'").removesuffix("'s").lower()
         words.append(plain)
         if "-" in plain:
