@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matgen.errors import ConfigError
+from matgen.generators.grammar import MARGIN
 from matgen.generators.notation import kekule_smiles, opening_bonds
 from matgen.generators.vocabulary import ATOM, CLOSE, split_smiles
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 GROW, LINK = -2, -3
 """Places that are written freely: to the end of the branch or molecule; until there are atoms enough to go on."""
+LEAST = 4
+"""Tokens that are kept for each place that is written freely."""
 TRIES = 64
 
 
@@ -89,6 +92,14 @@ class TemplateRules:
         # Past the last place nothing but the end is left.
         self.places = np.array([*template.places, 0])
         self.orders = np.array([*template.orders, 0])
+        # The shortest free part takes an atom, its bonds and the end of a branch.
+        self.needed = np.cumsum(np.where(self.places < 0, LEAST, 1)[::-1])[::-1]
+        if self.needed[0] + MARGIN > grammar.length:
+            raise ConfigError(
+                f"the fragment takes {len(template.places)} tokens of at most {grammar.length - MARGIN}.",
+                where="fragment",
+                fix="Give a smaller fragment.",
+            )
         self.at = np.zeros(s, dtype=np.int64)
         self.began = np.full(s, -1)
         """(S,) atoms when the free part began; -1 outside one."""
@@ -98,9 +109,10 @@ class TemplateRules:
         """(S, V): one token where it is given, else what the grammar allows."""
         place = self.places[self.at]
         self._begin(np.flatnonzero((place < 0) & (self.began < 0)))
-        self.grammar.ahead[:] = len(self.places) - self.at
-        out = self.grammar.mask()
-        first = np.flatnonzero((place < 0) & (self.grammar.atoms == self.began))
+        self.grammar.ahead[:] = self.needed[self.at]
+        begins = (place < 0) & (self.grammar.atoms == self.began)
+        out = self.grammar.mask(~begins)
+        first = np.flatnonzero(begins)
         atoms = (self.grammar.kind == ATOM)[None] & (self.grammar.order == self.orders[self.at[first]][:, None])
         out[first] &= atoms
         given = np.flatnonzero(place >= 0)

@@ -78,8 +78,12 @@ class Grammar:
         for name in _STATE:
             setattr(self, name, getattr(self, name)[rows])
 
-    def mask(self) -> np.ndarray:
-        """(S, V) tokens that may come next."""
+    def mask(self, hurried: np.ndarray | None = None) -> np.ndarray:
+        """(S, V) tokens that may come next.
+
+        Args:
+            hurried: (S,) molecules that are brought to an end near the length; None for all.
+        """
         rows = np.arange(len(self.atoms))
         here = self.free[rows, self.current]
         bare = self.bare[rows, self.current]
@@ -92,7 +96,7 @@ class Grammar:
         out[:, 0] = settled & (self.depth == 0)
         out[:, self.kind == RING] = self._rings_allowed(here, inside)
         out &= self.possible
-        self._bring_to_an_end(out)
+        self._bring_to_an_end(out, np.flatnonzero(self.late() if hurried is None else self.late() & hurried))
         return out
 
     def advance(self, chosen: np.ndarray) -> None:
@@ -172,11 +176,8 @@ class Grammar:
             return (order == 1) & (self.ring_atom == NONE).all(1)[:, None]
         return np.zeros((1, len(order)), dtype=bool)
 
-    def _bring_to_an_end(self, out: np.ndarray) -> None:
-        """Near the length only what closes the molecule is left: end, branch, ring, or one more atom."""
-        late = np.flatnonzero(self.late())
-        if not len(late):
-            return
+    def _bring_to_an_end(self, out: np.ndarray, late: np.ndarray) -> None:
+        """Leave only what closes these molecules: end, branch, ring, or one more atom."""
         kinds, part = self.kind[None], out[late]
         closing = (kinds == RING) & (self.ring_atom[late][:, self.digit] != NONE)
         settle = part & ((kinds == CLOSE) | (np.arange(len(self.kind)) == 0))

@@ -49,7 +49,7 @@ def _written_at_random(seed: int, length: int, elements: tuple[str, ...] | None,
     return ["".join(row) for row in rows]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(20, 90),
