@@ -95,6 +95,31 @@ def covalent_radius() -> np.ndarray:
 
 
 @cache
+def metallic_radius() -> np.ndarray:
+    """(119,) Metallic radius in Å, from pymatgen; NaN for elements that are no metals."""
+    return _table(lambda element: element.data.get("Metallic radius"))
+
+
+@cache
+def price() -> np.ndarray:
+    """(119,) Price of the element in USD per kg, as pymatgen tabulates it (September 2013); NaN where none is known.
+
+    The entries are quotations from Wolfram Alpha and Wikipedia; those of Na, K and F are of laboratory grades.
+    """
+    from pymatgen.analysis.cost import CostDBElements
+
+    # In pymatgen the table's key is a chemical system and its cost USD per mol.
+    known = CostDBElements()
+    entries = {
+        symbol: known.get_entries([element]) for symbol, element in zip(symbols(), elements(), strict=True) if element
+    }
+    per_mol = {symbol: min(entry.energy for entry in found) for symbol, found in entries.items() if found}
+    return _table(
+        lambda element: 1000 * per_mol[element.symbol] / element.atomic_mass if element.symbol in per_mol else None
+    )
+
+
+@cache
 def crustal_abundance() -> np.ndarray:
     """(119,) Abundance in the Earth's crust in mg/kg (CRC Handbook), from smact."""
     return _smact_table("crustal_abundance")

@@ -69,17 +69,22 @@ class Constraint:
         """The roles that this constraint can play."""
         return tuple(role for role in ROLES if getattr(cls, role) is not getattr(Constraint, role))
 
-    @classmethod
-    def require_role(cls, role: Role) -> None:
+    def available(self) -> tuple[Role, ...]:
+        """The roles that it can play with these settings; fewer than :meth:`roles` where one depends on a setting."""
+        return self.roles()
+
+    def require_role(self, role: Role) -> None:
         """Raise a ConfigError, before any work starts, if the role is missing."""
-        if role not in cls.roles():
+        if role not in self.available():
+            with_others = " with these settings" if role in self.roles() else ""
             raise ConfigError(
-                f"the constraint {cls.name!r} cannot act as {role!r}.", fix=f"It can act as: {', '.join(cls.roles())}."
+                f"the constraint {self.name!r} cannot act as {role!r}{with_others}.",
+                fix=f"It can act as: {', '.join(self.available())}.",
             )
 
     def acts_as(self, role: Role) -> bool:
         """Whether it can play the role and is not limited to others."""
-        return role in (self.roles() if self.acting is None else self.acting)
+        return role in (self.available() if self.acting is None else self.acting)
 
     def check(self, structures: Sequence[Structure]) -> Verdict:
         """Filter: does each structure satisfy the constraint, and if not, why?"""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Lattice, Structure
 
 from matgen.constraints.allowed_elements import AllowedElements, NumberOfElements, RequiredElements
 from matgen.constraints.composition import AnonymousFormula, ChemicalSystem, Formula, NumberOfAtoms
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
+
+
+MULTIPLES = 8
+"""Formula units in a cell that are tried with rules on the number of atoms."""
 
 
 def require_compatible(constraints: Sequence[Constraint], request: Request | None = None) -> None:
@@ -79,15 +83,24 @@ class _Wishes:
 
     def _by_formula(self) -> str | None:
         """A formula decides every constraint that a composition decides: those with a mask."""
+        deciding = [c for c in self.constraints if "mask" in c.available() and not isinstance(c, NumberOfAtoms)]
         for formula in (c for c in self.constraints if isinstance(c, Formula)):
-            composition = Composition(formula.unit)
-            atoms = [element for element, amount in formula.unit.items() for _ in range(amount)]
-            crystal = Structure(Lattice.cubic(10), atoms, [[i / len(atoms), 0, 0] for i in range(len(atoms))])
-            for constraint in self.constraints:
-                reason = constraint.check([crystal]).reasons[0] if "mask" in constraint.roles() else None
-                if reason:
-                    return f"for {composition.reduced_formula}, {reason}"
+            cells = self._cells(formula)
+            for constraint in deciding if cells else []:
+                reasons = constraint.check(cells).reasons
+                if all(reasons):
+                    return f"for {cells[0].composition.reduced_formula}, {reasons[0]}"
         return None
+
+    def _cells(self, formula: Formula) -> list[Structure]:
+        """Cells of one to :data:`MULTIPLES` formula units, as far as limits on the number of atoms allow."""
+        atoms = [element for element, amount in formula.unit.items() for _ in range(amount)]
+        limits = [c for c in self.constraints if isinstance(c, NumberOfAtoms)]
+        sizes = [k * len(atoms) for k in range(1, MULTIPLES + 1)]
+        fitting = [size for size in sizes if all(c.low <= size <= c.high for c in limits)]
+        return [
+            Structure(Lattice.cubic(10), atoms * (n // len(atoms)), [[i / n, 0, 0] for i in range(n)]) for n in fitting
+        ]
 
     def _by_elements(self) -> str | None:
         if absent := sorted(self._required - self._allowed):

@@ -179,8 +179,18 @@ class NumberOfAtoms(Constraint):
         """Pass where the number lies within the limits."""
         wanted = f"{self.low}" if self.low == self.high else f"{self.low} to {self.high}"
         found = [len(s) for s in structures]
-        reasons = [None if self.low <= n <= self.high else f"{n} atoms in the cell, wanted {wanted}" for n in found]
+        reasons = [None if self.low <= n <= self.high else f"{_atoms(n)} in the cell, wanted {wanted}" for n in found]
         return Verdict.of(found, reasons)
+
+    def mask(self, numbers: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """(S, A, Z) True throughout in cells of an allowed number of atoms, at no element in others."""
+        atoms = real.sum(1)
+        fits = (atoms >= self.low) & (atoms <= self.high)
+        return spread(fits[:, None].expand(-1, N_NUMBERS), numbers, real)
+
+
+def _atoms(n: int) -> str:
+    return "1 atom" if n == 1 else f"{n} atoms"
 
 
 def _whole(formula: str, where: str) -> dict[str, int]:

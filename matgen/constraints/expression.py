@@ -7,21 +7,42 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
+from matgen.constraints.base import CONSTRAINTS, Constraint, Role, Verdict
+from matgen.constraints.expression_mask import MOST_ELEMENTS, OfCounts, rule_mask
 from matgen.elements import number
 from matgen.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    import torch
     from pymatgen.core import Structure
 
+Node = TypeVar("Node", bound=ast.AST)
 Value = float | bool
-Term = Callable[["Structure"], Value]
 
-QUANTITIES: Mapping[str, Term] = {
+
+class Facts(Protocol):
+    """What a rule may ask of a material."""
+
+    def n(self, symbol: str) -> float:
+        """Atoms of an element."""
+        ...
+
+    def quantity(self, name: str) -> float:
+        """One of :data:`QUANTITIES`."""
+        ...
+
+
+Term = Callable[[Facts], Value]
+
+OF_COMPOSITION = ("n_atoms", "n_elements")
+"""Names that the composition decides."""
+
+QUANTITIES: Mapping[str, Callable[[Structure], float]] = {
     "n_atoms": len,
     "n_elements": lambda s: len(s.composition),
     "volume_per_atom": lambda s: float(s.volume) / len(s),
@@ -32,9 +53,9 @@ QUANTITIES: Mapping[str, Term] = {
 }
 """Names in an expression: counts, Å³/atom, g/cm³, Å."""
 
-OF_ELEMENT: Mapping[str, Callable[[Structure, str], float]] = {
-    "n": lambda s, e: float(s.composition[e]),
-    "x": lambda s, e: float(s.composition.get_atomic_fraction(e)),
+OF_ELEMENT: Mapping[str, Callable[[Facts, str], float]] = {
+    "n": lambda facts, symbol: facts.n(symbol),
+    "x": lambda facts, symbol: facts.n(symbol) / facts.quantity("n_atoms"),
 }
 """Functions of an element's symbol: atoms in the cell, atomic fraction."""
 
@@ -56,6 +77,19 @@ LONGEST = 500
 """Characters; a longer rule deserves a function in a file."""
 
 
+@dataclass(frozen=True)
+class _OfStructure:
+    """The facts of a structure."""
+
+    structure: Structure
+
+    def n(self, symbol: str) -> float:
+        return float(self.structure.composition[symbol])
+
+    def quantity(self, name: str) -> float:
+        return QUANTITIES[name](self.structure)
+
+
 @CONSTRAINTS.register("expression")
 @dataclass(frozen=True)
 class Expression(Constraint):
@@ -64,6 +98,9 @@ class Expression(Constraint):
     Known are ``n("O")`` (atoms in the cell), ``x("O")`` (atomic fraction), ``n_atoms``, ``n_elements``,
     ``volume_per_atom`` (Å³), ``density`` (g/cm³), ``a``, ``b``, ``c`` (Å), numbers, ``+ - * /``, comparisons, ``and``,
     ``or``, ``not`` and brackets. A division by zero fails the structure.
+
+    A rule that names only elements, ``n_atoms`` and ``n_elements`` is also a mask, and an exact one: an element is
+    allowed wherever some filling of the remaining atoms keeps the rule (:mod:`.expression_mask`).
 
     Args:
         rule: The text.
@@ -81,6 +118,43 @@ class Expression(Constraint):
         reasons = [self._reason(structure) for structure in structures]
         return Verdict.of([float(reason is None) for reason in reasons], reasons)
 
+    def available(self) -> tuple[Role, ...]:
+        """A mask only where the composition decides and names few enough elements."""
+        decided = set(self.quantities) <= set(OF_COMPOSITION) and len(self.elements) <= MOST_ELEMENTS
+        return self.roles() if decided else ("check",)
+
+    def mask(self, numbers: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """(S, A, Z) True at elements after which the rule can still hold."""
+        self.require_role("mask")
+        return rule_mask(self, numbers, real)
+
+    def permits(self, numbers: np.ndarray) -> bool:
+        """Whether a composition keeps the rule."""
+        self.require_role("mask")
+        return self.holds(OfCounts.of(numbers))
+
+    def holds(self, facts: Facts) -> bool:
+        """Whether the rule holds; not where it divides by zero."""
+        try:
+            return bool(self._holds(facts))
+        except ZeroDivisionError:
+            return False
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols that the rule names, in alphabetical order."""
+        return tuple(
+            sorted({str(constant.value) for constant in self._nodes(ast.Constant) if isinstance(constant.value, str)})
+        )
+
+    @cached_property
+    def quantities(self) -> tuple[str, ...]:
+        """Quantities that the rule names."""
+        return tuple(sorted({name.id for name in self._nodes(ast.Name)} - set(OF_ELEMENT)))
+
+    def _nodes(self, kind: type[Node]) -> list[Node]:
+        return [node for node in ast.walk(ast.parse(self.rule.strip(), mode="eval")) if isinstance(node, kind)]
+
     @cached_property
     def _holds(self) -> Term:
         if len(self.rule) > LONGEST:
@@ -95,19 +169,20 @@ class Expression(Constraint):
 
     def _reason(self, structure: Structure) -> str | None:
         try:
-            return None if self._holds(structure) else f"{structure.composition.formula} does not keep {self.rule}"
+            holds = self._holds(_OfStructure(structure))
+            return None if holds else f"{structure.composition.formula} does not keep the rule {self.rule}"
         except ZeroDivisionError:
-            return f"{structure.composition.formula} leads to a division by zero in {self.rule}"
+            return f"{structure.composition.formula} leads to a division by zero in the rule {self.rule}"
 
     def _term(self, node: ast.expr) -> Term:
-        """A node of the grammar as a function of a structure; everything else is refused."""
+        """A node of the grammar as a function of the facts; everything else is refused."""
         match node:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
                 return self._number(node, value)
             case ast.Name(id=name):
                 if name not in QUANTITIES:
                     raise self._error(f"{name!r} is no quantity.", node, did_you_mean(name, QUANTITIES))
-                return QUANTITIES[name]
+                return lambda facts: facts.quantity(name)
             case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str() as symbol)], keywords=[]):
                 return self._of_element(node, name, symbol)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:

@@ -59,11 +59,11 @@ def build_acting(specs: Sequence[Spec]) -> tuple[Constraint, ...]:
     """
     built = tuple(_build(spec) for spec in specs)
     for constraint in built:
-        if constraint.acting is None and not any(role in INSIDE for role in constraint.roles()):
+        if constraint.acting is None and not any(role in INSIDE for role in constraint.available()):
             raise ConfigError(
                 f"the constraint {constraint.name!r} cannot act as {', '.join(map(repr, INSIDE))}.",
                 where="constraints",
-                fix=f"It can act as: {', '.join(constraint.roles())}. Say roles: [check], or use it to screen.",
+                fix=f"It can act as: {', '.join(constraint.available())}. Say roles: [check], or use it to screen.",
             )
     return built
 
@@ -108,18 +108,20 @@ def _build(spec: Spec) -> Constraint:
     for key in settings:
         if key not in known:
             raise ConfigError(f"there is no setting called {key!r}.", where=name, fix=did_you_mean(str(key), known))
-    return _validated(kind, name, settings if acting is None else {**settings, "acting": acting})
+    built = _validated(kind, name, settings if acting is None else {**settings, "acting": acting})
+    for role in acting or ():
+        built.require_role(role)
+    return built
 
 
 def _acting(kind: type[Constraint], roles: Any) -> tuple[Role, ...] | None:
-    """The roles in which a constraint shall act, each of which it must have."""
+    """The roles in which a constraint shall act."""
     if roles is None:
         return None
     named: list[Any] = [roles] if isinstance(roles, str) else list(roles)
     for role in named:
         if role not in ROLES:
             raise ConfigError(f"there is no role {role!r}.", where=f"{kind.name}.roles", fix=did_you_mean(role, ROLES))
-        kind.require_role(role)
     if not named:
         raise ConfigError("no role is named.", where=f"{kind.name}.roles", fix="Name one, or leave 'roles' out.")
     return tuple(named)

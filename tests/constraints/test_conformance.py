@@ -16,13 +16,23 @@ from matgen.data.structures import to_batch
 from matgen.errors import ConfigError
 
 REQUIRED_SETTINGS = {
-    "expression": [{"rule": "n_elements <= 2 and density < 8"}],
+    "expression": [
+        {"rule": "n_elements <= 2 and density < 8"},
+        {"rule": 'n("O") >= 2*n("Ti") and n_elements == 3'},
+        {"rule": 'n("O") == 3*n("Ti") and x("Sr") > 0.15 or not n_atoms > 2'},
+    ],
     "anonymous_formula": [{"formula": "ABC3"}, {"formula": "A2B"}],
     "chemical_system": [{"system": "Na-Ti-O"}],
     "crystal_system": [{"systems": ["cubic", "triclinic"]}],
     "elements": [{}, {"only": ["O", "Ti", "Sr"]}],
+    "electronegativity_mismatch": [{}, {"high": 0.5, "others": "pass"}],
     "formula": [{"formula": "SrTiO3"}, {"formula": "Fe2O3"}],
     "min_distance": [{}, {"radius_factor": 0.7}],
+    "n_atoms": [{"low": 3, "high": 5}],
+    "pauling_order": [{}, {"low": 1.5, "include_alloys": False}],
+    "perovskite": [{}, {"others": "reject"}, {"criteria": ["goldschmidt", "octahedral"], "others": "reject"}],
+    "price": [{"high": 10}],
+    "size_mismatch": [{}, {"others": "pass"}],
     "n_elements": [{}, {"low": 3, "high": 3}],
     "required_elements": [{"required": ["O", "Fe"]}],
     "space_group": [{"numbers": [1, 2, 225]}],
@@ -35,7 +45,7 @@ CASES = [
 
 
 def having(role: str) -> pytest.MarkDecorator:
-    cases = [case for case in CASES if role in case.roles()]
+    cases = [case for case in CASES if role in case.available()]
     return pytest.mark.parametrize("constraint", cases, ids=[f"{c.name}-{i}" for i, c in enumerate(cases)])
 
 
@@ -48,7 +58,7 @@ def test_verdict_has_one_entry_a_structure_and_a_reason_exactly_where_it_fails(c
     assert [reason is None for reason in verdict.reasons] == verdict.passed.tolist()
     again = constraint.check([s.copy() for s in structures])
     assert again.reasons == verdict.reasons
-    assert np.array_equal(again.score, verdict.score)
+    assert np.array_equal(again.score, verdict.score, equal_nan=True)
 
 
 @having("check")
@@ -109,6 +119,14 @@ def test_what_a_mask_allows_passes_the_check(constraint, n, seed):
         numbers[0, atom] = int(rng.choice(choices))
     structure = Structure(Lattice.cubic(20), numbers[0, :n].tolist(), rng.random((n, 3)))
     assert constraint.check([structure]).passed[0], constraint.check([structure]).reasons
+
+
+@having("mask")
+@settings(max_examples=40, deadline=None)
+@given(structure=crystals())
+def test_a_whole_composition_is_permitted_exactly_where_it_passes_the_check(constraint, structure):
+    numbers = np.array(structure.atomic_numbers)
+    assert constraint.permits(numbers) == constraint.check([structure]).passed[0]
 
 
 @having("mask")

@@ -93,7 +93,7 @@ def test_chemical_system():
 def test_number_of_atoms():
     assert NumberOfAtoms(low=2, high=2).check([cell("Na", "Cl"), cell("Na")]).reasons == (
         None,
-        "1 atoms in the cell, wanted 2",
+        "1 atom in the cell, wanted 2",
     )
     with pytest.raises(ConfigError, match="low <= high"):
         NumberOfAtoms(low=3, high=2)
