@@ -45,7 +45,7 @@ PRUNERS: dict[str, str] = {
 }
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "tpe": {"multivariate": True, "group": True},
+    "tpe": {"multivariate": True},
     "qmc": {"warn_independent_sampling": False, "warn_asynchronous_seeding": False},
     "cma-es": {"warn_independent_sampling": False},
     "percentile": {"percentile": 50.0},

@@ -173,7 +173,8 @@ class Search:
         while claimed < n and asked < ASKS * n and not self._exhausted():
             wave = min(n - claimed, ASKS * n - asked)
             asked += wave
-            proposed = [found for found in (self._ask() for _ in range(wave)) if found is not None]
+            seen = taken(self.study)  # what others claim meanwhile is found out when a candidate is claimed
+            proposed = [found for found in (self._ask(seen) for _ in range(wave)) if found is not None]
             if proposed:
                 trials = {str(trial.number): trial for trial, _ in proposed}
                 self.own_seconds += time.monotonic() - begin
@@ -190,12 +191,12 @@ class Search:
             self._judge(fresh, parts)
         return claimed
 
-    def _ask(self) -> tuple[optuna.Trial, Proposal] | None:
-        """A trial with a candidate of its own; None where it was told at once."""
+    def _ask(self, seen: set[str]) -> tuple[optuna.Trial, Proposal] | None:
+        """A trial with a candidate of its own, whose key joins those seen; None where it was told at once."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Heartbeat of storage")  # the loop here gives signs of life itself
             trial = self.study.ask()
-        proposal = self.space.propose(trial, taken(self.study))
+        proposal = self.space.propose(trial, seen)
         for label, value in proposal.constraints.items():
             trial.set_constraint(label, float(value))
         broken = [label for label, value in proposal.constraints.items() if value > 0]
@@ -203,9 +204,11 @@ class Search:
             trial.set_user_attr(REASON, f"not evaluated: {', '.join(broken)}")
             self.study.tell(trial, state=TrialState.PRUNED)
             return None
-        if proposal.key is not None and (first := claim(self.study, trial, proposal.key)) is not None:
-            self._repeat(trial, first)
-            return None
+        if proposal.key is not None:
+            seen.add(proposal.key)
+            if (first := claim(self.study, trial, proposal.key)) is not None:
+                self._repeat(trial, first)
+                return None
         trial.set_user_attr(ITEM, proposal.item)
         return trial, proposal
 

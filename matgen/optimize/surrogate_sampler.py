@@ -9,17 +9,18 @@ Shapes: n points, m objectives, D numbers that describe a point.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState
 
+from matgen.errors import ConfigError
 from matgen.optimize.acquisition import Acquisition, probability_of_feasibility, promise, scalarised, window_moments
 from matgen.optimize.regression import Model, Regressor, fitted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
@@ -42,6 +43,8 @@ class Surrogate:
         startup: Results before the model is asked; random points until then.
         retrain: New results after which the model is fitted again.
         candidates: Points among which the model chooses.
+        inputs: What the model sees: the chemical ``description`` of a candidate, or only the ``coordinates`` (the
+            parameters, which must then be numbers).
     """
 
     model: Regressor = "trees"
@@ -50,6 +53,7 @@ class Surrogate:
     startup: int = 16
     retrain: int = 8
     candidates: int = 50_000
+    inputs: Literal["description", "coordinates"] = "description"
 
 
 class SurrogateSampler(optuna.samplers.BaseSampler):
@@ -74,10 +78,11 @@ class SurrogateSampler(optuna.samplers.BaseSampler):
         self._rng = np.random.default_rng(seed)
         self._queue: list[dict[str, Any]] = []
         self._fitted_on = -1
+        self._seen = optuna.search_space.IntersectionSearchSpace()
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters seen so far."""
-        return optuna.search_space.intersection_search_space(study.get_trials(deepcopy=False))
+        return self._seen.calculate(study)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -112,8 +117,12 @@ class SurrogateSampler(optuna.samplers.BaseSampler):
         options = self.space.options(taken, self.settings.candidates, self._rng)
         if not options:
             return []
-        known = self.space.describe([t.user_attrs[ITEM] for t in done])
-        offered = self.space.describe([option.item for option in options])
+        if self.settings.inputs == "coordinates":
+            known = _coordinates([t.params for t in done], options[0].params)
+            offered = _coordinates([option.params for option in options], options[0].params)
+        else:
+            known = self.space.describe([t.user_attrs[ITEM] for t in done])
+            offered = self.space.describe([option.item for option in options])
         losses, (mean, std) = self._losses(done, known, offered)
         kept = np.array([all(v <= 0 for v in t.constraints.values()) for t in done])
         chances = [self._chance(limit, done, known, offered) for limit in self.limits]
@@ -149,3 +158,14 @@ class SurrogateSampler(optuna.samplers.BaseSampler):
 
     def _fit(self, points: np.ndarray, values: np.ndarray) -> Model:
         return fitted(self.settings.model, points, values, self._rng)
+
+
+def _coordinates(points: Sequence[Mapping[str, Any]], names: Iterable[str]) -> np.ndarray:
+    """(n, L) parameters as numbers, in the order of the names."""
+    order = list(names)
+    try:
+        return np.array([[float(point[name]) for name in order] for point in points])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            "the parameters of this space are no numbers.", where="sampler.surrogate.inputs", fix="Use 'description'."
+        ) from error

@@ -178,3 +178,12 @@ def test_trials_of_a_dead_process_are_queued_again(tmp_path):
     assert not is_evaluation(lost)
     assert queued.state == TrialState.WAITING
     assert study.ask().suggest_float("x", 0, 1) == trial.params["x"]
+
+
+def test_a_gaussian_process_searches_the_latent_coordinates(pool):
+    settings = {"surrogate": {"model": "gaussian_process", "inputs": "coordinates", "startup": 8}}
+    study = optimize(spelled(pool, "latent"), "lookup", VALUE, sampler=settings, evaluations=48, seed=0)
+    chance = optimize(spelled(pool, "latent"), "lookup", VALUE, sampler="random", evaluations=48, seed=0)
+    assert hits(study, pool[1]) >= 4 > hits(chance, pool[1])
+    with pytest.raises(ConfigError, match="no numbers"):
+        optimize(spelled(pool, "elements"), "lookup", VALUE, sampler=settings, evaluations=24, seed=0)

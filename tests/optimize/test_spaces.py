@@ -19,7 +19,7 @@ from matgen.optimize.claims import REASON
 from matgen.optimize.results import finished
 from matgen.optimize.spaces.composition import CompositionSpace, nearest_counts
 from matgen.optimize.spaces.latent import Latent
-from matgen.optimize.spaces.pool import aligned
+from matgen.optimize.spaces.pool import Pool, aligned, site_components
 from matgen.optimize.spaces.substitution import Substitution
 
 VOLUME = [{"property": "volume"}]
@@ -102,3 +102,28 @@ def test_prototypes_are_aligned_up_to_a_shift(perovskite):
 
 def test_other_numbers_of_atoms_share_no_prototype(perovskite, rocksalt):
     assert aligned([perovskite, rocksalt]) is None
+
+
+def test_coordinates_of_a_prototype_keep_its_sites_apart(tmp_path):
+    import pools
+
+    path = tmp_path / "pool.parquet"
+    pools.perovskites(path)
+    space = Pool(str(path), "latent", 6)
+    names = [name.split("-") for name in space.ids]
+    site_a = {tuple(point[:3].round(9)) for point, (a, _) in zip(space.points, names, strict=True) if a == "Cs"}
+    site_b = {tuple(point[3:].round(9)) for point, (_, b) in zip(space.points, names, strict=True) if b == "Ta"}
+    assert space.points.shape == (225, 6)
+    assert len(site_a) == len(site_b) == 1
+    assert len({tuple(point.round(9)) for point in space.points}) == 225
+
+
+def test_sites_of_one_anion_count_as_one():
+    rng = np.random.default_rng(0)
+    metals = rng.choice([20, 22, 38, 40, 56, 72], size=(40, 2))
+    anions = np.full((40, 3), 8)
+    anions[::4, 0] = anions[1::4, 1] = anions[2::4, 2] = 7
+    points = site_components(np.concatenate([metals, anions], axis=1), 8)
+    swapped = site_components(np.concatenate([metals, anions[:, [1, 2, 0]]], axis=1), 8)
+    assert points == pytest.approx(swapped)
+    assert site_components(np.full((5, 2), 8), 4).shape == (5, 0)

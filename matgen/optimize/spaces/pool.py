@@ -35,6 +35,12 @@ _FARTHEST = 0.45
 """Cell edges by which an atom may lie from the site of the common prototype."""
 
 
+_MOSTLY = 0.3
+"""Share of the members that have the same element on a site whose role is that of this element."""
+
+_CONSTANT = 1e-9
+
+
 @SPACES.register("pool")
 @dataclass
 class Pool(Space):
@@ -43,8 +49,9 @@ class Pool(Space):
     A sampler moves over coordinates, and the member nearest to a suggestion that was not taken yet is the one
     proposed, so no member comes twice.
 
-    * ``latent``: the L leading principal components of the members' descriptions (composition statistics, volume per
-      atom and, where all members share a prototype, the element properties of every site).
+    * ``latent``: where all members share a prototype, the L leading principal components of the element properties
+      on its sites (see :func:`site_components`); otherwise those of the members' descriptions (composition statistics
+      and volume per atom).
     * ``elements``: the element of each site, for members of one prototype.
     * ``member``: the row itself; only a model that knows the descriptions can use it.
 
@@ -162,6 +169,8 @@ class Pool(Space):
             return np.arange(len(self.ids), dtype=float)[:, None]
         if self.coordinates == "elements" and self.sites is not None:
             return element_table()[self.sites].reshape(len(self.ids), -1)
+        if self.sites is not None:
+            return site_components(self.sites, self.dimensions)
         from sklearn.decomposition import PCA
 
         size = min(self.dimensions, *self.descriptions.shape)
@@ -213,6 +222,49 @@ def aligned(structures: Sequence[Structure]) -> np.ndarray | None:
             return None
         row[:] = np.array(structure.atomic_numbers)[order]
     return found
+
+
+def site_components(sites: np.ndarray, size: int) -> np.ndarray:
+    """(N, L) principal components of the element properties on each site of a prototype, the leading ones of all sites.
+
+    Sites that mostly hold the same element, such as those of an anion, count as one with their mean properties. So the
+    coordinates keep apart which element lies on which site, which components of all descriptions together forget.
+    Each site's coordinates are in standard deviations of its first component.
+
+    Args:
+        sites: (N, A) atomic numbers.
+        size: L, or less where the sites do not vary in so many ways.
+    """
+    from sklearn.decomposition import PCA
+
+    shares, parts = list[np.ndarray](), list[np.ndarray]()
+    for group in _alike(sites):
+        values = element_table()[sites[:, group]].mean(axis=1)
+        spread = values.std(axis=0)
+        if not (spread > _CONSTANT).any():
+            continue
+        scaled = (values - values.mean(axis=0))[:, spread > _CONSTANT] / spread[spread > _CONSTANT]
+        pca = PCA(min(size, *scaled.shape), random_state=0)
+        found = pca.fit_transform(scaled)
+        shares.append(pca.explained_variance_ratio_)
+        parts.append(found / found[:, 0].std())
+    share, points = (
+        np.concatenate(shares or [np.zeros(0)]),
+        np.concatenate(parts or [np.zeros((len(sites), 0))], axis=1),
+    )
+    leading = np.argsort(-share, kind="stable")[:size]
+    return points[:, np.sort(leading[share[leading] > _CONSTANT])]
+
+
+def _alike(sites: np.ndarray) -> list[list[int]]:
+    """Sites in groups of those of which one and the same element holds more than :data:`_MOSTLY`."""
+    groups: dict[int, list[int]] = {}
+    for i, column in enumerate(sites.T):
+        numbers, counts = np.unique(column, return_counts=True)
+        commonest = int(counts.argmax())
+        mostly = counts[commonest] > _MOSTLY * len(column)
+        groups.setdefault(int(numbers[commonest]) if mostly else -1 - i, []).append(i)
+    return list(groups.values())
 
 
 def _placed(sites: np.ndarray, frac: np.ndarray) -> tuple[np.ndarray, float]:
