@@ -93,17 +93,18 @@ class Generator(nn.Module):
         """
         raise NotImplementedError
 
-    def require_usable(self, constraints: Sequence[Constraint]) -> None:
+    @classmethod
+    def require_usable(cls, constraints: Sequence[Constraint]) -> None:
         """Raise a ConfigError where a constraint can act in none of the ways that this generator offers.
 
         A constraint that names its roles must find each of them here; ``check`` acts on finished samples anywhere.
         """
         for constraint in constraints:
             named = set(constraint.acting or ()) - {"check"}
-            lacking = sorted(named - self.acts)
-            if lacking or (constraint.acting is None and not self.acts & set(constraint.roles())):
+            lacking = sorted(named - cls.acts)
+            if lacking or (constraint.acting is None and not cls.acts & set(constraint.roles())):
                 raise ConfigError(
-                    f"constraints act in the generator {self.name!r} as {', '.join(sorted(self.acts))}; "
+                    f"constraints act in the generator {cls.name!r} as {', '.join(sorted(cls.acts))}; "
                     f"{constraint.name!r} {'is asked' if lacking else 'is able'} to act as "
                     f"{', '.join(lacking or constraint.roles())}.",
                     where="constraints",

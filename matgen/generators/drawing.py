@@ -147,6 +147,8 @@ def formula_unit(request: Request) -> np.ndarray:
 def allowed_sizes(model: PeriodicGenerator, request: Request, unit: int, open_sizes: Sequence[int]) -> np.ndarray:
     """Cell sizes that fit the request, the training data and the constraints."""
     sizes = np.flatnonzero(model.prior.sum(1).cpu().numpy())
+    if request.space_group is not None:  # the multiplicities of its Wyckoff positions decide
+        sizes = np.arange(1, model.max_atoms + 1)
     if request.n_atoms is not None:
         sizes = np.array([request.n_atoms]) if request.n_atoms <= model.max_atoms else np.zeros(0, dtype=int)
     if unit:

@@ -33,6 +33,9 @@ LONGEST = 0.5
 SETTLING = 10
 """Corrections of finished crystals at most, each for those that still have a penalty."""
 
+_BEYOND = 1e-9
+"""Added to a penalty, so that a quadratic one is left behind, not only neared."""
+
 _TINY = 1e-12
 
 
@@ -89,7 +92,7 @@ class Guidance:
         basis, penalty = basis.detach(), penalty.detach().to(frac)
         natural = along @ torch.linalg.inv(basis @ basis.mT)
         squared = (along * natural).sum((1, 2)) + shape.square().sum(1)
-        length = self.strength * penalty / squared.clamp_min(_TINY)
+        length = self.strength * torch.where(penalty > 0, penalty + _BEYOND, penalty) / squared.clamp_min(_TINY)
         furthest = torch.maximum((natural @ basis).norm(dim=-1).amax(1), shape.abs().amax(1))
         length = torch.minimum(length, LONGEST / furthest.clamp_min(_TINY))
         return -length[:, None, None] * natural, -length[:, None] * shape

@@ -45,7 +45,7 @@ def solve_as_asked(
     rng: Streams,
     constraints: Sequence[Constraint] = (),
 ) -> Batch:
-    """One crystal for each request; ``attempts`` of each tells how often it was drawn.
+    """One crystal for each request; where a space group is asked for, ``attempts`` tells how often each was drawn.
 
     A crystal that was to have a space group has its symmetry by construction, but may have come out with a higher one;
     it is drawn anew, from its own stream. Where :data:`PLAIN` draws were not enough, atoms are displaced inside the
@@ -63,6 +63,7 @@ def solve_as_asked(
     """
     streams, sizes = rng.many(len(requests)), open_sizes(model, constraints)
     done: dict[int, Data] = {}
+    rejecting = any(request.space_group is not None for request in requests)
     for attempt in range(1, ROUNDS + 1):
         left = [i for i in range(len(requests)) if i not in done]
         if not left:
@@ -72,8 +73,9 @@ def solve_as_asked(
             if attempt > PLAIN and not _as_asked(data, requests[i], constraints):
                 _displace(data, drawn)
             if _as_asked(data, requests[i], constraints):
-                data.attempts = torch.tensor([attempt])
                 done[i] = data
+                if rejecting:
+                    data.attempts = torch.tensor([attempt])
     if len(done) < len(requests):
         missing = next(requests[i].space_group for i in range(len(requests)) if i not in done)
         raise ConfigError(

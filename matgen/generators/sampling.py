@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from matgen.constraints.compatibility import require_compatible
-from matgen.constraints.specification import Spec, build_constraints, specify
+from matgen.constraints.specification import Spec, build_acting, specify
 from matgen.data.candidates import Candidates
 from matgen.data.request import Request
 from matgen.data.structures import SMILES, from_batch, pack, unpack
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Structure
 
+    from matgen.constraints.base import Constraint
     from matgen.execution import Executor, Row
 
 
@@ -54,34 +55,39 @@ def sample(
         n_atoms: Atoms in the primitive cell.
         space_group: International number.
         target: Wanted property values by property name.
-        constraints: Act inside sampling through their ``mask``; see :mod:`matgen.constraints`.
+        constraints: Act inside sampling as ``mask``, ``penalty`` or ``project``, as far as they and the generator
+            can; those told ``roles: [check]`` reject finished samples. See :mod:`matgen.constraints`.
         config: Settings of a generator that is named without weights, for example ``{"library": DATASET}``.
         options: How to sample, as the generator documents, for example ``{"steps": 100}``.
         executor: Where to run; a process pool by default.
 
     Returns:
-        Candidates with ``id``, ``formula``, ``generator``, ``seed``, ``index`` and ``n_atoms``.
+        Candidates with ``id``, ``formula``, ``generator``, ``seed``, ``index`` and ``n_atoms``; where samples had to
+        be drawn anew until they were as asked, also ``attempts``.
 
     Raises:
-        ConfigError: The generator cannot honour the request, or request and constraints cannot be met together.
+        ConfigError: The generator cannot honour the request or use a constraint, or they cannot be met together.
     """
     request = Request(n, formula, chemical_system, n_atoms, space_group, dict(target or {}))
     generator = _loaded(str(model), _spelled(config))
     request.require_honoured_by(generator.conditions, generator.name)
-    acting = build_constraints(constraints, role="mask")
+    acting = build_acting(constraints)
+    generator.require_usable(acting)
     require_compatible(acting, request)
-    masks = [specify(constraint) for constraint in acting]
+    specs = [specify(constraint) for constraint in acting]
     asked = {**asdict(request), "n": 1}
     items = [
         {
-            **_setting(model, seed, masks, config, options),
+            **_setting(model, seed, specs, config, options),
             "start": start,
             "requests": [asked] * min(generator.chunk, n - start),
             "together": True,
         }
         for start in range(0, n, generator.chunk)
     ]
-    return _candidates(generator, str(model), seed, *_run(items, executor))
+    structures, reasons, columns = _run(items, executor)
+    reasons = _checked(structures, reasons, [c for c in acting if c.acting and "check" in c.acting])
+    return _candidates(generator, str(model), seed, structures, reasons, **columns)
 
 
 def sample_each(
@@ -122,7 +128,8 @@ def sample_each(
         for start in range(0, len(asked), generator.chunk)
     ]
     names = [name for name in ids for _ in range(answers)]
-    return _candidates(generator, str(model), seed, *_run(items, executor), material_id=names)
+    structures, reasons, columns = _run(items, executor)
+    return _candidates(generator, str(model), seed, structures, reasons, material_id=names, **columns)
 
 
 def draw_chunk(items: Sequence[Row]) -> list[Row]:
@@ -132,7 +139,7 @@ def draw_chunk(items: Sequence[Row]) -> list[Row]:
 
 def _draw(item: Row) -> Row:
     generator = _loaded(item["model"], item["config"])
-    constraints = build_constraints(item["constraints"], role="mask")
+    constraints = build_acting(item["constraints"])
     requests = [Request(**request) for request in item["requests"]]
     rng = Streams(item["seed"], generator.name, item["start"])
     try:
@@ -147,7 +154,8 @@ def _draw(item: Row) -> Row:
         return {"refused": [error.what, error.where, error.fix]}
     # What a generator could propose but not finish comes with a reason.
     unfinished = {"reason": list(batch.reason)} if "reason" in batch else {}
-    return {**pack(from_batch(batch)), **unfinished}
+    drawn = {"attempts": batch.attempts.tolist()} if "attempts" in batch else {}
+    return {**pack(from_batch(batch)), **unfinished, **drawn}
 
 
 def _several(generator: Generator, requests: Sequence[Request], item: Row) -> Row:
@@ -160,10 +168,19 @@ def _several(generator: Generator, requests: Sequence[Request], item: Row) -> Ro
     return dict(pack(structures))
 
 
-def _run(items: Sequence[Row], executor: Executor | None) -> tuple[list[Structure], list[str]]:
-    """All structures, and the reason why each is not finished (empty where it is)."""
+def _checked(structures: Sequence[Structure], reasons: list[str], checks: Sequence[Constraint]) -> list[str]:
+    """The reasons, with those of constraints that were told to check."""
+    for constraint in checks:
+        found = constraint.check(structures).reasons
+        reasons = [reason or new or "" for reason, new in zip(reasons, found, strict=True)]
+    return reasons
+
+
+def _run(items: Sequence[Row], executor: Executor | None) -> tuple[list[Structure], list[str], dict[str, list[Any]]]:
+    """All structures, the reason why each is not finished (empty where it is), and what else is told of all."""
     structures: list[Structure] = []
     reasons: list[str] = []
+    attempts: list[int] = []
     for row in (executor or Pool()).map(draw_chunk, items, name="sample", shard=1):
         if "refused" in row:
             what, where, fix = row["refused"]
@@ -172,7 +189,8 @@ def _run(items: Sequence[Row], executor: Executor | None) -> tuple[list[Structur
             raise MatgenError(f"sampling failed: {row['error']}")
         structures += unpack(row)
         reasons += row.get("reason", [""] * len(row["numbers"]))
-    return structures, reasons
+        attempts += row.get("attempts", [])
+    return structures, reasons, {"attempts": attempts} if len(attempts) == len(structures) > 0 else {}
 
 
 def _setting(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from matgen.constraints.specification import build_constraints, specify
+from matgen.constraints.specification import build_acting, build_constraints, specify
 from matgen.data.ingest import IngestOptions
 from matgen.errors import ConfigError
 from matgen.generators.base import CARD
@@ -30,6 +30,16 @@ def _constraint(spec: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
+def _acting(spec: Any) -> Any:
+    """The same of a constraint that acts in sampling."""
+    if not isinstance(spec, str | dict):
+        raise ValueError("a constraint is a name, or a name with settings")
+    try:
+        return specify(build_acting([spec])[0])
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
 def _absolute(name: str) -> str:
     """The absolute path of something that exists, or the name as it is."""
     path = Path(name).expanduser()
@@ -47,6 +57,7 @@ ACTING = ("elements", {"n_elements": {"low": 2, "high": 5}}, "charge_neutral")
 
 
 Constraints = list[Annotated[Any, AfterValidator(_constraint)]]
+Acting = list[Annotated[Any, AfterValidator(_acting)]]
 NameOrPath = Annotated[str, Field(min_length=1), AfterValidator(_name_or_path)]
 """The name of something that comes with matgen, or a path of one's own."""
 
@@ -84,7 +95,8 @@ class SampleSection(Section):
         n_atoms: Atoms in the primitive cell.
         space_group: International number.
         target: Wanted property values by property name.
-        constraints: Act inside sampling; each needs the role ``mask``.
+        constraints: Act inside sampling as ``mask``, ``penalty`` or ``project``; ``roles`` of one limits it to some of
+            them, and with ``check`` it also rejects finished samples.
         config: Settings of a generator that is named without weights.
         options: How to sample, as the generator documents.
         candidates: Drawn for each wanted structure; the best is kept, the others are rejected.
@@ -98,7 +110,7 @@ class SampleSection(Section):
     n_atoms: Count | None = None
     space_group: Annotated[int, Field(ge=1, le=230)] | None = None
     target: dict[str, float] = Field(default={})
-    constraints: Constraints = Field(default=[])
+    constraints: Acting = Field(default=[])
     config: dict[str, Any] = Field(default={})
     options: dict[str, Any] = Field(default={})
     candidates: Count = 1

@@ -30,6 +30,7 @@ from matgen.workflow.stage import Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from matgen.generators.base import Generator
     from matgen.workflow.discovery import Discovery
 
 RANKABLE = frozenset({"e_above_hull", "e_form", "pressure", "volume_change", "rmsd", "n_atoms", "novel", "unique"})
@@ -134,19 +135,20 @@ class Discover(Workflow):
 
     def _check_sample(self, entry: SampleSection) -> None:
         from matgen.constraints.compatibility import require_compatible
-        from matgen.constraints.specification import build_constraints
+        from matgen.constraints.specification import build_acting
         from matgen.data.request import Request
         from matgen.generators.base import GENERATORS, load_generator
         from matgen.optimize.selection import named_judge
 
         with _placed("constraints"):
-            acting = build_constraints(entry.constraints, role="mask")
+            acting = build_acting(entry.constraints)
         if self.train is not None and entry.model == self.train.name:
-            conditions = GENERATORS.get(self.train.generator).conditions
+            kind: Generator | type[Generator] = GENERATORS.get(self.train.generator)
         else:
-            conditions = load_generator(entry.model, **entry.config).conditions
+            kind = load_generator(entry.model, **entry.config)
         request = Request(**entry.asked())
-        request.require_honoured_by(conditions, entry.model)
+        request.require_honoured_by(kind.conditions, entry.model)
+        kind.require_usable(acting)
         require_compatible(acting, request)
         if self.train is None or entry.model != self.train.name:
             named_judge(entry.candidates, entry.rank_by, entry.model, {**entry.asked(), "config": entry.config})
