@@ -21,8 +21,8 @@ def ingest_verb(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="CSV, Parquet, CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, SMILES, SDF, a folder or zip of "
-            "such, mp:Li-P-S, qm9pack:, or optimade:https://... Several files named train, val and test become splits.",
+            help="CSV, Parquet, CIF, POSCAR, extended XYZ, ASE database, pymatgen JSON, SMILES, SDF, a folder or zip "
+            "of such, mp:Li-P-S, qm9pack:, or optimade:https://... Files named train, val and test become splits.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the data set.")],

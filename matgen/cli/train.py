@@ -21,7 +21,7 @@ def surrogate(
     test: Annotated[Path | None, typer.Option(help="Structures to measure the trained model on.")] = None,
     cross_validate: Annotated[int, typer.Option(help="Folds by which it is measured first; 0 for none.")] = 0,
     split: Annotated[
-        str, typer.Option(help="What no two folds share: random, formula, chemical_system or cluster.")
+        str, typer.Option(help="What no two folds share: random, formula, chemical_system, scaffold, cluster.")
     ] = "formula",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override, e.g. settings.epochs=10.")] = None,
     as_json: Json = False,

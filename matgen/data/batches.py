@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from torch_geometric.data import Batch
 
-from matgen.data.structures import wrap
+from matgen.data.structures import is_molecule, wrap
 from matgen.data.symmetry import space_group_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
+
+BOX = 32.0
+"""Å; edge of the box around a molecule. Differences of positions stay under half of it, where torus and space agree."""
 
 
 def canonical(structure: Structure) -> Structure:
@@ -35,6 +38,12 @@ def canonical(structure: Structure) -> Structure:
     return Structure(cell, structure.species, wrap(frac))
 
 
+def boxed(molecule: Structure) -> Structure:
+    """The same molecule in a cubic box of :data:`BOX`, its atoms around the middle."""
+    middle = molecule.cart_coords - molecule.cart_coords.mean(0) + BOX / 2
+    return Structure(Lattice.cubic(BOX, pbc=(False, False, False)), molecule.species, middle, coords_are_cartesian=True)
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """All structures of a data set as flat tensors.
@@ -44,7 +53,8 @@ class TrainingSet:
         frac: (ΣA, 3).
         cell: (S, 3, 3) Å.
         sizes: (S,) atoms of each system.
-        system: (S,) values by name: ``space_group`` (0 unknown) and each target (NaN unknown).
+        system: (S,) values by name: ``space_group`` (0 unknown), ``isolated`` (molecules, in a box of their own) and
+            each target (NaN unknown).
     """
 
     numbers: Tensor
@@ -55,10 +65,14 @@ class TrainingSet:
 
     @classmethod
     def build(cls, structures: Sequence[Structure], targets: Mapping[str, Sequence[float]]) -> TrainingSet:
-        """Bring structures to canonical cells and find their space groups."""
-        cells = [canonical(s) for s in structures]
+        """Bring crystals to canonical cells and find their space groups; put molecules into boxes."""
+        cells = [boxed(s) if is_molecule(s) else canonical(s) for s in structures]
         system = {name: torch.as_tensor(np.asarray(values, dtype=np.float32)) for name, values in targets.items()}
-        system["space_group"] = torch.tensor([space_group_number(s) or 0 for s in cells])
+        system["isolated"] = torch.tensor([is_molecule(s) for s in structures])
+        groups = [
+            0 if is_molecule(s) else space_group_number(cell) or 0 for s, cell in zip(structures, cells, strict=True)
+        ]
+        system["space_group"] = torch.tensor(groups)
         return cls(
             numbers=torch.tensor([z for s in cells for z in s.atomic_numbers]),
             frac=torch.from_numpy(np.concatenate([s.frac_coords for s in cells])).float(),
@@ -70,6 +84,11 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    @property
+    def isolated(self) -> Tensor:
+        """(S,) which systems are molecules."""
+        return self.system.get("isolated", torch.zeros(len(self), dtype=torch.bool))
+
     def batch(self, indices: Tensor) -> Batch:
         """The systems at ``indices`` as one torch-geometric ``Batch``."""
         starts = torch.cumsum(self.sizes, 0) - self.sizes
@@ -77,14 +96,15 @@ class TrainingSet:
         owner = torch.repeat_interleave(torch.arange(len(indices)), sizes)
         ptr = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
         atoms = starts[indices][owner] + torch.arange(len(owner)) - ptr[owner]
-        fields = {name: values[indices] for name, values in self.system.items()}
+        isolated = self.isolated[indices]
+        fields = {name: values[indices] for name, values in self.system.items()} | {"isolated": isolated}
         return Batch(
             batch=owner,
             ptr=ptr,
             numbers=self.numbers[atoms],
             frac=self.frac[atoms],
             cell=self.cell[indices],
-            pbc=torch.ones(len(indices), 3, dtype=torch.bool),
+            pbc=~isolated[:, None].expand(-1, 3),
             **fields,
         )
 

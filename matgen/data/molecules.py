@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor, rdDetermineBonds, rdDistGeom, rdForceFieldHelpers
-
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from matgen.data.structures import SMILES, molecule

@@ -324,6 +324,21 @@ def _parse_file(path: Path, fmt: str) -> Structure:
         raise DataError(error.what, where=str(path)) from error
 
 
+def column_names(path: Path) -> list[str]:
+    """Names of the columns of a Parquet file.
+
+    Raises:
+        DataError: It is unreadable.
+    """
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        return list(read_schema(path).names)
+    except (ArrowException, OSError) as error:
+        raise DataError(f"unreadable Parquet: {error}", where=str(path)) from error
+
+
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
 

@@ -75,6 +75,10 @@ class Surrogate(ABC):
     def predict(self, structures: Sequence[Structure]) -> Prediction:
         """Mean, standard deviation and domain for each structure."""
 
+    def spread(self, structures: Sequence[Structure]) -> np.ndarray | None:
+        """(S,) plain standard deviation over members, the usual baseline of uncertainty; None where there are none."""
+        return None
+
     @abstractmethod
     def save(self, folder: Path, **facts: Any) -> None:
         """Write ``weights.safetensors`` and a ``card.json`` that suffices to rebuild the object.

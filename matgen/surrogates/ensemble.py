@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pymatgen.core import Structure
+    from pymatgen.core import Composition, Structure
     from torch import Tensor
 
     from matgen.data.property import Property
@@ -103,6 +103,10 @@ class DeepEnsemble(Surrogate):
     def collate(self, items: Sequence[Any], noise: torch.Generator | None) -> Any:
         """A batch; with ``noise``, perturbed as training data are."""
 
+    def compositions(self, structures: Sequence[Any]) -> Sequence[Structure | Composition]:
+        """What says which elements each material has; materials that are neither structures nor compositions differ."""
+        return structures
+
     def prepare(self, network: nn.Module, items: Sequence[Any]) -> None:
         """Let a fresh network take its input scales from the training items."""
 
@@ -131,7 +135,7 @@ class DeepEnsemble(Surrogate):
         scaled = torch.from_numpy((values - self.offset) / self.scale).float()
         task = Task([items[i] for i in rest], scaled[rest], self.collate)
         self.networks = self._train(task, seed, folder)
-        known = known_elements([structures[i] for i in rest])
+        known = known_elements(self.compositions([structures[i] for i in rest]))
         self._calibrate(task, [items[i] for i in held], values[held], known, seed)
 
     def predict(self, structures: Sequence[Structure]) -> Prediction:
@@ -140,7 +144,13 @@ class DeepEnsemble(Surrogate):
             raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
         mean, signals, distance = self._signals(self.items(structures), self.domain)
         mean = np.clip(mean, self.prop.lower, self.prop.upper)
-        return Prediction(mean, self.errors.std(signals), self.domain.contains(distance, structures))
+        return Prediction(mean, self.errors.std(signals), self.domain.contains(distance, self.compositions(structures)))
+
+    def spread(self, structures: Sequence[Structure]) -> np.ndarray | None:
+        """(S,) standard deviation over the members, before calibration; None for a single member."""
+        if self.domain is None or len(self.networks) < 2:
+            return None
+        return self._signals(self.items(structures), self.domain)[1][:, 0]
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Write ``weights.safetensors`` and ``card.json``; ``facts`` (data, metrics, licence ...) join the card."""

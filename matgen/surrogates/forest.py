@@ -6,6 +6,7 @@ Shapes: S structures, T trees, D features.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import ceil, e
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from pymatgen.core import Composition, Structure
 
     from matgen.data.property import Property
+
+
+OUT_OF_BAG = e
+"""A row is out of the bag of one tree in e. So many times more trees are grown than kept, and as many trees as are kept
+judge each row that they have not seen; a smaller jury would err more, and intervals would be too wide."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,12 @@ class Trees:
             threshold.astype(np.float32),
             value.astype(np.float32),
         )
+
+    def first(self, trees: int) -> Trees:
+        """The first so many trees."""
+        end = int(self.roots[trees]) if trees < len(self.roots) else len(self.left)
+        nodes = {key: value[:end] for key, value in vars(self).items() if key != "roots"}
+        return Trees(self.roots[:trees], **nodes)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """(S, T) prediction of each tree from features (S, D)."""
@@ -140,17 +152,18 @@ class CompositionForest(Surrogate):
         values = checked_values(values, len(structures))
         features = composition_features(structures)
         forest = RandomForestRegressor(
-            self.config.trees,
+            ceil(self.config.trees * OUT_OF_BAG),
             max_features=self.config.features,
             min_samples_leaf=self.config.least,
             n_jobs=self.config.jobs,
             random_state=int(rng.integers(2**31)),
         ).fit(features, values)
         trees = Trees.of(forest)
-        unseen = np.ones((len(values), self.config.trees), dtype=bool)
+        unseen = np.ones((len(values), len(trees.roots)), dtype=bool)
         for tree, drawn in enumerate(forest.estimators_samples_):
             unseen[drawn, tree] = False
         outside = np.where(unseen, trees.predict(features), np.nan)
+        trees = trees.first(self.config.trees)
         order = rng.permutation(np.flatnonzero(unseen.sum(axis=1) > 1))
         first, second = np.array_split(features[order], 2)
         domain = Domain.fit(first, second, known_elements(structures), rng)
@@ -167,6 +180,10 @@ class CompositionForest(Surrogate):
         nearness = distance / fitted.domain.threshold * fitted.scale
         mean, signals = _signals(fitted.trees.predict(features), nearness)
         return Prediction(mean, fitted.errors.std(signals), fitted.domain.contains(distance, structures))
+
+    def spread(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
+        """(S,) standard deviation over the trees, before calibration."""
+        return np.asarray(self._fitted().trees.predict(composition_features(structures)).std(axis=1))
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Write the arrays of the trees and ``card.json``; ``facts`` join the card."""

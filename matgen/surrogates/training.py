@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from matgen.data.property import find_property
-from matgen.data.structures import read_structures
+from matgen.data.structures import STRUCTURE_COLUMNS, column_names, read_structures
 from matgen.errors import ConfigError, DataError, did_you_mean
 from matgen.runtime import versions
 from matgen.surrogates.base import SURROGATES
@@ -22,7 +23,6 @@ from matgen.surrogates.validation import Split, cross_validate, figures
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
     from pymatgen.core import Structure
 
     from matgen.surrogates.base import Surrogate
@@ -144,10 +144,15 @@ def read_values(
     return structures, np.array(values), missing
 
 
-def _read(source: str | Path) -> tuple[pd.DataFrame, list[Structure]]:
-    """Table and structures of an ingested data set or a structure file."""
+def _read(source: str | Path) -> tuple[pd.DataFrame, list[Any]]:
+    """Table and materials of an ingested data set or a structure file: structures, or SMILES where there are any."""
     inside = Path(source) / "structures.parquet"
-    table, structures = read_structures(inside if inside.is_file() else source)
+    path = inside if inside.is_file() else Path(source)
+    if path.suffix == ".parquet" and "smiles" in (names := column_names(path)):
+        table = pd.read_parquet(path, columns=[name for name in names if name not in STRUCTURE_COLUMNS])
+        structures: list[Any] = list(table["smiles"])
+    else:
+        table, structures = read_structures(path)
     if "id" not in table and "material_id" in table:
         table = table.rename(columns={"material_id": "id"})
     if "id" not in table:

@@ -10,30 +10,29 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from matgen.data.molecules import scaffold, smiles_of
 from matgen.data.property import find_property
 from matgen.errors import ConfigError, did_you_mean
 from matgen.features.composition import amounts, composition_features, fractions
+from matgen.features.molecules import compositions, descriptors, fingerprints
 from matgen.surrogates.base import SURROGATES, Prediction
 from matgen.surrogates.conformal import Z_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-    from pymatgen.core import Composition, Structure
 
-Split = Literal["random", "formula", "chemical_system", "cluster"]
+Split = Literal["random", "formula", "chemical_system", "scaffold", "cluster"]
 STEPS = (1.0, 0.8, 0.6, 0.4, 0.2)
 """Shares kept when the most uncertain are dropped."""
 
 logger = logging.getLogger(__name__)
 
 
-def fold_labels(
-    materials: Sequence[Structure | Composition], split: Split, folds: int, rng: np.random.Generator
-) -> np.ndarray:
+def fold_labels(materials: Sequence[Any], split: Split, folds: int, rng: np.random.Generator) -> np.ndarray:
     """(S,) fold of each material.
 
-    ``formula`` and ``chemical_system`` keep equal ones in one fold, ``cluster`` makes each fold a k-means cluster of
+    ``formula``, ``chemical_system`` and, of molecules, ``scaffold`` keep equal ones in one fold, ``cluster`` makes each fold a k-means cluster of
     element fractions (leave one cluster out: Meredig et al., Mol. Syst. Des. Eng. 3, 819, 2018).
 
     Raises:
@@ -104,17 +103,21 @@ def cross_validate(
     }
 
 
-def linear_prediction(
-    train: Sequence[Structure | Composition], values: np.ndarray, unseen: Sequence[Structure | Composition]
-) -> np.ndarray:
-    """Ridge regression on composition vectors and element fractions, its penalty chosen by leave-one-out error."""
+def linear_prediction(train: Sequence[Any], values: np.ndarray, unseen: Sequence[Any]) -> np.ndarray:
+    """Ridge regression, its penalty chosen by leave-one-out error.
+
+    On composition vectors and element fractions, or on descriptors and fingerprints where molecules are SMILES.
+    """
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
-    model.fit(np.hstack([composition_features(train), fractions(train)]), values)
-    found = model.predict(np.hstack([composition_features(unseen), fractions(unseen)]))
+    parts: Any = (composition_features, fractions)
+    if len(train) and isinstance(train[0], str):
+        parts = (descriptors, fingerprints)
+    model.fit(np.hstack([part(train) for part in parts]), values)
+    found = model.predict(np.hstack([part(unseen) for part in parts]))
     return np.asarray(np.clip(found, values.min(), values.max()))
 
 
@@ -144,9 +147,13 @@ def retention(errors: np.ndarray, uncertainty: np.ndarray) -> list[float]:
     return [round(float(errors[order[: max(1, round(len(errors) * share))]].mean()), 5) for share in STEPS]
 
 
-def _unit(material: Structure | Composition, split: Split, row: int) -> str:
+def _unit(material: Any, split: Split, row: int) -> str:
     """What must not lie on both sides, as text."""
     if split == "random":
         return str(row)
+    if split == "scaffold":
+        return scaffold(smiles_of(material))
+    if isinstance(material, str):
+        (material,) = compositions([material])
     parts: list[Hashable] = [z if split == "chemical_system" else (z, round(x, 6)) for z, x in amounts(material)]
     return str(parts)
