@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +30,7 @@ from matgen.data.structures import parse, write_structures
 from matgen.optimize import optimize
 from matgen.optimize.results import finished, hypervolumes, is_feasible
 from matgen.optimize.spaces.pool import Pool
+from matgen.optimize.storage import open_storage
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -103,30 +102,49 @@ def fronts(data: Path, out: Out, method: list[str] = ["surrogate"], seeds: int =
 
 
 ELEMENTS = ["Li", "Mg", "Al", "Si", "Ca", "Ti", "V", "Zr", "Nb", "Hf", "Ta", "W", "Sc", "B", "O", "N"]
-LADDER = [
-    "constraints",
-    {"relax": {"fmax": 0.1, "max_steps": 150, "seconds": 60.0}},
-    "hull",
-    "bulk_modulus",
-]
+RELAXED = [{"relax": {"fmax": 0.1, "max_steps": 150, "seconds": 60.0}}, "hull", "bulk_modulus"]
+LADDERS: dict[str, tuple[str, list[Any], int]] = {
+    "random": ("random", ["constraints", *RELAXED], 8),
+    "surrogate": ("surrogate", ["constraints", *RELAXED], 8),
+    "ladder": ("surrogate", ["constraints", {"single_point": {"promote": 0.5}}, *RELAXED], 16),
+}
+"""Sampler, rungs and candidates of a round."""
 
 
 @app.command("open")
-def open_space(out: Out, method: list[str] = ["surrogate"], seeds: int = 3, evaluations: int = 60) -> None:  # noqa: B006
-    """Oxides and nitrides at most 0.05 eV/atom above the hull with the highest bulk modulus, by CHGNet."""
+def open_space(
+    out: Out,
+    method: list[str] = ["random", "surrogate", "ladder"],  # noqa: B006
+    seeds: int = 5,
+    evaluations: int = 300,
+    memory: Path | None = None,
+) -> None:
+    """Oxides and nitrides at most 0.05 eV/atom above the hull with the highest bulk modulus, by CHGNet.
+
+    An evaluation is a relaxation. Studies and relaxations lie beside the results: a run that was stopped goes on, and
+    a structure that any run relaxed costs no other run anything, though it counts there too.
+    """
     space = {"composition": {"elements": ELEMENTS, "one_of": ["O", "N"], "max_atoms": 8, "least": 2, "most": 3}}
     aims = [{"property": "bulk_modulus", "goal": "maximise"}]
     limits = [{"property": "e_above_hull", "high": 0.05}]
-    for name in method:
-        for seed in _missing(out, name, seeds):
-            start = time.perf_counter()
-            study = optimize(space, {"ladder": {"rungs": LADDER}}, aims, limits=limits, sampler=name,
-                             evaluations=evaluations, batch=8, seed=seed)  # fmt: skip
-            good = sorted((t.values[0] for t in finished(study) if is_feasible(t)), reverse=True)
-            line = {"feasible": len(good), "best": good[0] if good else None}
-            line |= {"top 10": float(np.mean(good[:10])) if len(good) >= 10 else None}
-            _keep(out, {"method": name, "seed": seed, "evaluations": evaluations, **line,
-                        "seconds": round(time.perf_counter() - start)})  # fmt: skip
+    for seed in range(seeds):
+        for name in method:
+            if seed not in _missing(out, name, seeds):
+                continue
+            start, (sampler, rungs, batch) = time.process_time(), LADDERS[name]
+            study = optimize(space, {"ladder": {"rungs": rungs}}, aims, limits=limits, sampler=sampler,
+                             evaluations=evaluations, batch=batch, seed=seed, count="relax_status",
+                             storage=out.with_suffix(".db"), name=f"{name} {seed} {evaluations}",
+                             memory=memory or out.with_suffix(".memory"))  # fmt: skip
+            _keep(out, {"method": name, "seed": seed, "evaluations": evaluations, **_yield(study),
+                        "seconds": round(time.process_time() - start)})  # fmt: skip
+
+
+def _yield(study: optuna.Study) -> dict[str, Any]:
+    """Feasible candidates, the best and the mean of the best ten (of as many as there are), GPa."""
+    good = sorted((t.values[0] for t in finished(study) if is_feasible(t)), reverse=True)
+    best = round(good[0], 1) if good else None
+    return {"feasible": len(good), "best": best, "top 10": round(float(np.mean(good[:10])), 1) if good else None}
 
 
 @app.command()
@@ -144,11 +162,11 @@ def overhead(
     folder = Path(tempfile.mkdtemp())
     space = Pool(str(_made_up(folder, 2 * trials)), "latent", 8)
     aims = [{"property": "value"}]
-    first = folder / f"first.{where}"
+    first = optuna.storages.InMemoryStorage()
     optimize(space, objectives=aims, sampler="random", evaluations=trials - last, batch=batch, storage=first)
     for sampler in method:
-        storage = folder / f"{sampler}.{where}"
-        _copied(first, storage)
+        storage = open_storage(folder / f"{sampler}.{where}")
+        optuna.copy_study(from_study_name="search", from_storage=first, to_storage=storage)
         start, wall = time.process_time(), time.perf_counter()
         optimize(space, objectives=aims, sampler=sampler, evaluations=trials, batch=batch, storage=storage)
         each, passed = (time.process_time() - start) / last, (time.perf_counter() - wall) / last
@@ -240,15 +258,6 @@ def _reference(space: Pool) -> tuple[np.ndarray, float]:
     near = values[(values < reference).all(axis=1)]
     study.add_trials([optuna.create_trial(values=list(map(float, v))) for v in near])
     return reference, float(hypervolumes(study, reference)[-1])
-
-
-def _copied(study: Path, to: Path) -> None:
-    """Copy a study on disk, for SQLite with what is still in its log."""
-    if study.suffix != ".db":
-        to.write_bytes(study.read_bytes())
-        return
-    with closing(sqlite3.connect(study)) as source, closing(sqlite3.connect(to)) as target:
-        source.backup(target)
 
 
 def _made_up(folder: Path, n: int) -> Path:

@@ -5,9 +5,11 @@ Shapes: n points, D numbers that describe one.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 Regressor = Literal["forest", "trees", "gaussian_process"]
 
@@ -26,7 +28,10 @@ def fitted(kind: Regressor, points: np.ndarray, values: np.ndarray, rng: np.rand
     """
     seed = int(rng.integers(2**31))
     if kind == "gaussian_process":
-        return Model(_process(points.shape[1], seed).fit(points, values), spread_of_trees=False)
+        with warnings.catch_warnings():
+            # A length scale or noise level at the end of its range is an answer like any other.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return Model(_process(points.shape[1], seed).fit(points, values), spread_of_trees=False)
     from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
     if kind == "forest":

@@ -78,9 +78,17 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return [t for t in done if DUPLICATE not in t.user_attrs]
 
 
-def evaluations(study: optuna.Study) -> int:
-    """How many candidates were or are being evaluated."""
-    return sum(map(is_evaluation, study.get_trials(deepcopy=False)))
+def evaluations(study: optuna.Study, column: str | None = None) -> int:
+    """How many candidates were or are being evaluated.
+
+    Args:
+        study: Any study of matgen.
+        column: Count only candidates of which this became known, such as ``relax_status``, and those under way.
+    """
+    counted = [t for t in study.get_trials(deepcopy=False) if is_evaluation(t)]
+    if column is None:
+        return len(counted)
+    return sum(not t.state.is_finished() or column in t.user_attrs.get(FACTS, {}) for t in counted)
 
 
 def candidates_of(study: optuna.Study) -> Candidates:

@@ -7,6 +7,7 @@ import time
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from matgen.optimize.aims import Aim, Limit, as_aims, as_limits
 from matgen.optimize.claims import DUPLICATE, REASON, claim, is_evaluation, taken
 from matgen.optimize.evaluators.base import EVALUATORS, NOT_PROMOTED, Evaluator
 from matgen.optimize.evaluators.function import Function
+from matgen.optimize.memory import Remembering
 from matgen.optimize.parts import Spec, build
 from matgen.optimize.results import FACTS, STRUCTURE, best_so_far, candidates_of, evaluations, packed, structure_key
 from matgen.optimize.samplers import build_sampler
@@ -32,7 +34,6 @@ from matgen.runtime import content_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 
 ASKS = 30
 """Suggestions for each wanted candidate, repeated and refused ones included, before a space counts as exhausted."""
+
+FRUITLESS = 50
+"""Rounds without a candidate that counts, after which a search gives up."""
 
 POLL_SECONDS = 0.2
 """How often the trials of other processes are looked at when only they are still at work."""
@@ -66,6 +70,8 @@ def optimize(
     name: str = "search",
     worker: int = 0,
     heartbeat: int = 30,
+    count: str | None = None,
+    memory: str | Path | None = None,
     executor: Executor | None = None,
 ) -> optuna.Study:
     """Search a space for the best candidates; the same call on the same storage goes on where it stopped.
@@ -86,6 +92,10 @@ def optimize(
         name: Of the study.
         worker: A different number for each process that works on the study, so that their draws differ.
         heartbeat: Seconds between signs of life in a database.
+        count: Column that a candidate must have got to count as evaluated: with ``relax_status``, those that a ladder
+            refuses before the relaxation are free. All count by default.
+        memory: File that keeps the results of long work, for this search and others; see
+            :class:`matgen.optimize.memory.Remembering`.
         executor: Where evaluations run; this process by default.
 
     Returns:
@@ -107,7 +117,10 @@ def optimize(
     begun = len(study.get_trials(deepcopy=False))
     stream = int(np.random.SeedSequence([seed, worker, begun]).generate_state(1)[0] >> 1)
     study.sampler = build_sampler(sampler, stream, made, aims, bounds)
-    return Search(study, made, judge, aims, bounds, batch, retrain, executor or Serial(), stream).run(evaluations)
+    where = executor or Serial()
+    if memory is not None:
+        where = Remembering(where, Path(memory))
+    return Search(study, made, judge, aims, bounds, batch, retrain, where, stream, count).run(evaluations)
 
 
 @dataclass
@@ -124,6 +137,7 @@ class Search:
         retrain: Rounds after which the evaluator learns.
         executor: Where evaluations run.
         seed: Of the evaluator's learning.
+        count: Column that a candidate must have to count as evaluated.
     """
 
     study: optuna.Study
@@ -135,24 +149,30 @@ class Search:
     retrain: int
     executor: Executor
     seed: int
+    count: str | None = None
     own_seconds: float = field(default=0.0, init=False)
     """Time of the loop itself: everything but making and evaluating candidates."""
 
     def run(self, wanted: int) -> optuna.Study:
         """Go on until so many candidates were evaluated or the space gives no new ones."""
-        rounds = 0
+        rounds = fruitless = before = 0
         waited = 0.0
         start = time.monotonic()
         while True:
             begin = time.monotonic()
             recover(self.study)
-            left = wanted - evaluations(self.study)
+            done = evaluations(self.study, self.count)
+            left, fruitless, before = wanted - done, fruitless + 1 if done == before else 0, done
+            if fruitless > FRUITLESS:
+                log.warning("no candidate of %d rounds got as far as %s", fruitless, self.count)
+                return self.study
             if left <= 0:
                 # A process that dies now leaves its candidates to those that are still here.
                 if waited >= patience(self.study):
                     return self.study
                 time.sleep(POLL_SECONDS)
                 waited += POLL_SECONDS
+                fruitless = 0
                 continue
             waited = 0.0
             if rounds % self.retrain == 0 and self.evaluator.learns:
@@ -304,7 +324,7 @@ class Search:
         )
         log.info(
             "round %d: %d of %d evaluated, %d failed, %d repeated; best so far: %s; %.0f s",
-            rounds, evaluations(self.study), wanted, failed, repeated, line, seconds,
+            rounds, evaluations(self.study, self.count), wanted, failed, repeated, line, seconds,
         )  # fmt: skip
 
 

@@ -37,6 +37,9 @@ class SearchSection(Section):
         study: Name of the study.
         worker: A different number for each process that works on one study.
         heartbeat: Seconds between signs of life of a running trial in a database.
+        count: Column that a candidate must have got to count as evaluated: with ``relax_status``, those that the ladder
+            refuses before the relaxation are free.
+        memory: File that keeps the results of relaxations and the like, for this search and others.
     """
 
     evaluations: Count = 100
@@ -46,6 +49,8 @@ class SearchSection(Section):
     study: Annotated[str, Field(min_length=1)] = "search"
     worker: Annotated[int, Field(ge=0)] = 0
     heartbeat: Count = 30
+    count: str | None = None
+    memory: str | None = None
 
 
 @WORKFLOWS.register("optimize")
@@ -124,10 +129,16 @@ class Optimize(Workflow):
             name=plan.study,
             worker=plan.worker,
             heartbeat=plan.heartbeat,
+            count=plan.count,
+            memory=plan.memory,
             executor=work.executor,
         )
         candidates_of(study).write(work.folder)
-        return {"sampler": self.sampler, "evaluations": evaluations(study), "storage": plan.storage or STUDY}
+        return {
+            "sampler": self.sampler,
+            "evaluations": evaluations(study, plan.count),
+            "storage": plan.storage or STUDY,
+        }
 
     def _where(self, folder: Path) -> str:
         return self.search.storage or str(folder / STUDY)
