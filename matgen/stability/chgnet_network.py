@@ -148,6 +148,10 @@ class BatchedCHGNet:
 
     def energies(self, graph: Graph) -> Tensor:
         """(S,) Energies in eV per cell, without the constant that each element adds."""
+        return _sum(self.model.mlp(self.atoms(graph))[:, 0], graph.system, graph.n_systems)
+
+    def atoms(self, graph: Graph) -> Tensor:
+        """(A, WIDTH) What the network knows of each atom and its surroundings; the energies are read from it."""
         model, bases = self.model, self.model.bond_basis_expansion
         radial = bases.rbf_expansion_ag(graph.length)
         weights = model.bond_weights_ag(radial)
@@ -160,8 +164,7 @@ class BatchedCHGNet:
                 bonds, short = self._bond_step(layer, graph, atoms, bonds, angles, angle_weights)
                 if layer < last - 1:  # nothing reads the angles after the last bond step
                     angles = angles + self._angle_message(self.angle_messages[layer], graph, atoms, short, angles)
-        atoms = model.readout_norm(self._atom_step(last, graph, atoms, bonds, weights))
-        return _sum(model.mlp(atoms)[:, 0], graph.system, graph.n_systems)
+        return model.readout_norm(self._atom_step(last, graph, atoms, bonds, weights))
 
     def constants(self, graph: Graph) -> Tensor:
         """(S,) What the elements add whatever the structure, eV per cell."""

@@ -77,6 +77,14 @@ class Potential(ABC):
             forces: Whether forces and stresses are wanted.
         """
 
+    def embeddings(self, batch: Batch) -> np.ndarray:
+        """Vectors (S, F) of what the potential knows of each system, whatever cell describes it; not all have them.
+
+        Raises:
+            ConfigError: This potential gives none.
+        """
+        raise ConfigError(f"the potential {self.name!r} gives no embeddings of {batch.num_graphs} structures.")
+
     @abstractmethod
     def calculator(self) -> Calculator:
         """An ASE calculator, as the potential's own package provides it."""

@@ -14,7 +14,7 @@ import torch
 from sklearn.ensemble import RandomForestRegressor
 
 from matgen.errors import ConfigError
-from matgen.features.composition import composition_features
+from matgen.features.composition import FEATURE_NAMES, composition_features
 from matgen.surrogates.base import SURROGATES, Prediction, Surrogate
 from matgen.surrogates.conformal import ErrorModel
 from matgen.surrogates.domain import Domain, known_elements
@@ -174,11 +174,22 @@ class CompositionForest(Surrogate):
 
     def predict(self, structures: Sequence[Structure | Composition]) -> Prediction:
         """Mean of the trees, calibrated standard deviation and domain."""
+        return self.predict_vectors(self.vectors(structures), structures)
+
+    def vectors(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
+        """Element statistics (S, D)."""
+        return composition_features(structures)
+
+    def feature_names(self) -> list[str]:
+        """Names of the D statistics."""
+        return list(FEATURE_NAMES)
+
+    def predict_vectors(self, vectors: np.ndarray, structures: Sequence[Structure | Composition]) -> Prediction:
+        """The same as :meth:`predict` from vectors (S, D) that are at hand."""
         fitted = self._fitted()
-        features = composition_features(structures)
-        distance = fitted.domain.distance(features)
+        distance = fitted.domain.distance(vectors)
         nearness = distance / fitted.domain.threshold * fitted.scale
-        mean, signals = _signals(fitted.trees.predict(features), nearness)
+        mean, signals = _signals(fitted.trees.predict(vectors), nearness)
         return Prediction(mean, fitted.errors.std(signals), fitted.domain.contains(distance, structures))
 
     def spread(self, structures: Sequence[Structure | Composition]) -> np.ndarray:

@@ -7,6 +7,8 @@ import io
 from importlib import resources
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from matgen.errors import ConfigError, MissingPackageError, did_you_mean
 from matgen.stability.energy import EnergyScale
 from matgen.stability.potential import MPTRJ_ELEMENTS, POTENTIALS, Evaluation, Potential
@@ -66,6 +68,18 @@ class CHGNet(Potential):
             gradient, virial = torch.autograd.grad(energies.sum(), [displacement, strain])
         volume = torch.linalg.det(batch.cell).abs()
         return Evaluation(total, -gradient.numpy(), (virial / volume[:, None, None]).numpy())
+
+    def embeddings(self, batch: Batch) -> np.ndarray:
+        """Mean, then standard deviation over the atoms, of what the network knows of each atom (S, 128)."""
+        import torch
+
+        from matgen.stability.chgnet_network import build_graph
+
+        with torch.no_grad():
+            nothing = torch.zeros_like(batch.frac), torch.zeros_like(batch.cell)
+            atoms = self.network.atoms(build_graph(batch, *nothing, self.cutoff, self.network.angle_cutoff))
+        each = np.split(atoms.double().numpy(), batch.ptr.numpy()[1:-1])
+        return np.stack([np.concatenate([system.mean(axis=0), system.std(axis=0)]) for system in each])
 
     def calculator(self) -> Calculator:
         """The chgnet package's own calculator."""

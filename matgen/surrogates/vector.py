@@ -1,0 +1,183 @@
+"""What surrogates on fixed vectors share: a head that regresses on them, calibration out of sample, domain, saving.
+
+Shapes: S materials, D vector size, K signals of uncertainty.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+
+from matgen.errors import ConfigError
+from matgen.surrogates.base import Prediction, Surrogate
+from matgen.surrogates.conformal import ErrorModel
+from matgen.surrogates.domain import Domain, known_elements
+from matgen.surrogates.ensemble import checked_values
+from matgen.surrogates.settings import checked_settings
+from matgen.surrogates.storage import read_weights, write_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from _typeshed import DataclassInstance
+    from pymatgen.core import Composition, Structure
+
+    from matgen.data.property import Property
+
+PARTS = 5
+"""Into so many parts the rows are cut; what is said of a part comes from a head that learned from the others."""
+
+
+class Head(ABC):
+    """A regression on vectors that says how sure it is.
+
+    Args:
+        config: Its checked settings.
+    """
+
+    @abstractmethod
+    def __init__(self, config: Any) -> None: ...
+
+    @abstractmethod
+    def fit(self, vectors: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Learn from (S, D) vectors and (S,) values.
+
+        Returns:
+            Mean (S,) and signals (S, K) of each row by a part of the head that has not learned from it.
+        """
+
+    @abstractmethod
+    def predict(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean (S,), signals (S, K) that grow with the error, and the plain spread (S,), in the unit of the values."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that was learned, by name."""
+
+    @abstractmethod
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what :meth:`arrays` gave."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """All that a fit yields: the head, what the data looked like, the error model, and the spread of the values."""
+
+    head: Head
+    domain: Domain
+    errors: ErrorModel
+    scale: float
+
+
+class VectorSurrogate(Surrogate):
+    """A head on vectors of materials, calibrated on predictions of rows that it has not learned from.
+
+    Subclasses set ``name``, ``config_class`` and say what the vectors and the head are.
+
+    Args:
+        prop: What is predicted.
+        config: Settings by name; an unknown name is refused.
+    """
+
+    name: ClassVar[str]
+    config_class: ClassVar[type[DataclassInstance]]
+
+    def __init__(self, prop: Property, **config: Any) -> None:
+        self.prop, self.config = prop, checked_settings(self.config_class, config, self.name)
+        self.fitted: Calibrated | None = None
+        self.card: dict[str, Any] = {}
+
+    @abstractmethod
+    def vectors(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
+        """Vectors (S, D), all finite."""
+
+    @abstractmethod
+    def head(self) -> Head:
+        """A fresh head."""
+
+    def feature_names(self) -> list[str]:
+        """What the D numbers of a vector are called."""
+        return [f"component {i}" for i in range(self._fitted().domain.references.shape[1])]
+
+    def fit(
+        self,
+        structures: Sequence[Structure | Composition],
+        values: np.ndarray,
+        *,
+        rng: np.random.Generator,
+        folder: Path | None = None,
+    ) -> None:
+        """Learn, and calibrate out of sample; ``folder`` is not needed, a head is quick."""
+        values = checked_values(values, len(structures))
+        vectors = self.vectors(structures)
+        scale = float(values.std() or 1.0)
+        head = self.head()
+        mean, signals = head.fit(vectors, values, rng)
+        order = rng.permutation(len(values))
+        first, second = np.array_split(vectors[order], 2)
+        domain = Domain.fit(first, second, known_elements(structures), rng)
+        signals = np.column_stack([signals, _nearness(domain, vectors, scale)])
+        wrong = np.abs(values - self._possible(mean))
+        errors = ErrorModel.fit(signals[order], wrong[order], floor=1e-3 * scale)
+        self.fitted = Calibrated(head, domain, errors, scale)
+
+    def predict(self, structures: Sequence[Structure | Composition]) -> Prediction:
+        """Mean, calibrated standard deviation and domain."""
+        return self.predict_vectors(self.vectors(structures), structures)
+
+    def predict_vectors(self, vectors: np.ndarray, structures: Sequence[Structure | Composition]) -> Prediction:
+        """The same from vectors (S, D) that are at hand."""
+        fitted = self._fitted()
+        if not len(structures):
+            return Prediction(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
+        mean, signals, _ = fitted.head.predict(vectors)
+        signals = np.column_stack([signals, _nearness(fitted.domain, vectors, fitted.scale)])
+        inside = fitted.domain.contains(fitted.domain.distance(vectors), structures)
+        return Prediction(self._possible(mean), fitted.errors.std(signals), inside)
+
+    def spread(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
+        """(S,) the head's own standard deviation, before calibration."""
+        return self._fitted().head.predict(self.vectors(structures))[2]
+
+    def save(self, folder: Path, **facts: Any) -> None:
+        """Write the arrays of head and domain, and ``card.json``; ``facts`` join the card."""
+        fitted = self._fitted()
+        arrays = {f"head.{key}": value for key, value in fitted.head.arrays().items()} | fitted.domain.arrays()
+        card = {"surrogate": self.name, "property": self.prop.name, "unit": self.prop.unit, **facts}
+        card |= {"config": asdict(self.config), "scale": fitted.scale, "errors": asdict(fitted.errors)}
+        self.card = write_weights(folder, {key: torch.from_numpy(value) for key, value in arrays.items()}, card)
+
+    @classmethod
+    def load(cls, folder: Path) -> VectorSurrogate:
+        """Rebuild from what :meth:`save` wrote."""
+        card, tensors, prop = read_weights(folder, cls.name)
+        arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
+        model = cls(prop, **card["config"])
+        head = model.head()
+        head.restore({key.removeprefix("head."): value for key, value in arrays.items() if key.startswith("head.")})
+        model.card = card
+        model.fitted = Calibrated(head, Domain.of(arrays), ErrorModel.of(card["errors"]), card["scale"])
+        return model
+
+    def _possible(self, mean: np.ndarray) -> np.ndarray:
+        return np.clip(mean, self.prop.lower, self.prop.upper)
+
+    def _fitted(self) -> Calibrated:
+        if self.fitted is None:
+            raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
+        return self.fitted
+
+
+def parts(rows: int, rng: np.random.Generator) -> np.ndarray:
+    """(S,) number of the part that each row belongs to, at random and as even as can be."""
+    return np.asarray(rng.permutation(rows) % PARTS)
+
+
+def _nearness(domain: Domain, vectors: np.ndarray, scale: float) -> np.ndarray:
+    """(S,) distance to the training data in units of what is usual, times the spread of the values."""
+    return domain.distance(vectors) / (domain.threshold or 1.0) * scale
