@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from matgen.constraints.specification import DEFAULT_SPECS, Spec, build_constraints, specify
-from matgen.data.structures import STRUCTURE_COLUMNS, pack, unpack
+from matgen.data.structures import formula_of, is_molecule, pack, unpack_rows
 from matgen.data.symmetry import SYMPREC, space_group_number
 from matgen.execution import Serial
 
@@ -48,7 +48,7 @@ def screen(
     rows = (executor or Serial()).map(work, items, name="screen", shard=200, seconds=60)
     reasons = [_reason(row) for row in rows]
     columns = {
-        "formula": [s.composition.reduced_formula for s in candidates.structures],
+        "formula": [formula_of(s) for s in candidates.structures],
         "n_atoms": [len(s) for s in candidates.structures],
         "space_group": pd.array([row.get("space_group") for row in rows], dtype="Int64"),
     }
@@ -59,14 +59,14 @@ def screen(
 def examine(items: Sequence[Row], *, specs: Sequence[dict[str, Any]]) -> list[Row]:
     """Space group and broken constraints of packed structures; the part of :func:`screen` that a worker runs."""
     constraints = build_constraints(specs)
-    structures = unpack({name: [item[name] for item in items] for name in STRUCTURE_COLUMNS})
+    structures = unpack_rows(items)
     return [_examine(structure, constraints) for structure in structures]
 
 
 def _examine(structure: Structure, constraints: Sequence[Constraint]) -> Row:
     reasons = [constraint.check([structure]).reasons[0] for constraint in constraints]
     return {
-        "space_group": space_group_number(structure, SYMPREC),
+        "space_group": None if is_molecule(structure) else space_group_number(structure, SYMPREC),
         "reasons": [reason for reason in reasons if reason is not None],
     }
 

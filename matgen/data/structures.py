@@ -110,6 +110,12 @@ def molecule(numbers: Sequence[int], positions: np.ndarray, smiles: str | None =
     return Structure(lattice, elements, positions, coords_are_cartesian=True, properties=properties)
 
 
+def formula_of(structure: Structure) -> str:
+    """Reduced formula of a crystal; all atoms of a molecule in Hill's order, because C2H2 is not C6H6."""
+    composition = structure.composition
+    return composition.hill_formula.replace(" ", "") if is_molecule(structure) else composition.reduced_formula
+
+
 def is_molecule(structure: Structure) -> bool:
     """Whether a structure has no periodic axis."""
     return not any(structure.lattice.pbc)

@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 def fold_labels(materials: Sequence[Any], split: Split, folds: int, rng: np.random.Generator) -> np.ndarray:
     """(S,) fold of each material.
 
-    ``formula``, ``chemical_system`` and, of molecules, ``scaffold`` keep equal ones in one fold, ``cluster`` makes each fold a k-means cluster of
-    element fractions (leave one cluster out: Meredig et al., Mol. Syst. Des. Eng. 3, 819, 2018).
+    ``formula``, ``chemical_system`` and, of molecules, ``scaffold`` keep equal ones in one fold, ``cluster`` makes each
+    fold a k-means cluster of element fractions (leave one cluster out: Meredig et al., Mol. Syst. Des. Eng. 3, 819,
+    2018).
 
     Raises:
         ConfigError: An unknown split, or fewer than two folds or more folds than materials.

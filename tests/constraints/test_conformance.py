@@ -35,6 +35,7 @@ REQUIRED_SETTINGS = {
     "size_mismatch": [{}, {"others": "pass"}],
     "n_elements": [{}, {"low": 3, "high": 3}],
     "required_elements": [{"required": ["O", "Fe"]}],
+    "substructure": [{"required": ["C=O"]}],
     "space_group": [{"numbers": [1, 2, 225]}],
 }
 CASES = [
