@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matgen.assistant.constraint_words import constraints_of, verdict_sentences
 from matgen.assistant.document import Citation, Document, Passage
 from matgen.assistant.extraction import choose, confidence, gather
 from matgen.assistant.knowledge import knowledge
+from matgen.assistant.materials import find_materials
 from matgen.assistant.notation import readable
 from matgen.assistant.recipes import Recipes, conditions
 from matgen.assistant.records import Run, describe, number, record
+from matgen.assistant.safety_words import hazards
 from matgen.assistant.structure_words import structure_sentences
 from matgen.assistant.verification import check
 from matgen.data.property import PROPERTIES
@@ -28,26 +32,16 @@ BACKGROUND = {
     "gap": ("10.1103/PhysRevLett.51.1884", "Band gaps computed with PBE"),
     "potential": ("10.1038/s42256-023-00716-3", "CHGNet energies approximate"),
     "neutral": ("10.21105/joss.01361", "A composition is called charge neutral"),
-    "novel": ("10.1016/j.commatsci.2012.10.028", "Uniqueness and novelty"),
+    "novel": ("10.1016/j.commatsci.2012.10.028", "A candidate of matgen"),
     "recipe": ("10.1038/s41597-019-0224-1", "The extraction has errors"),
     "domain": ("10.48550/arXiv.2107.07511", "For candidates unlike it"),
 }
 """Sentences of the shipped knowledge, by DOI and beginning, that say what a number means."""
-WARNINGS = {
-    "As": "arsenic compounds are toxic and carcinogenic",
-    "Be": "beryllium dust is carcinogenic",
-    "Cd": "cadmium compounds are toxic and restricted in products",
-    "Hg": "mercury compounds are toxic and volatile",
-    "Pb": "lead compounds are toxic and restricted in products",
-    "Tl": "thallium compounds are acutely toxic",
-    "Os": "osmium forms a volatile toxic oxide",
-    "Cr": "hexavalent chromium is carcinogenic",
-    "F": "fluorides may release hydrogen fluoride with acids",
-    "S": "sulfides may release hydrogen sulfide with acids or moist air",
-    "Se": "selenides may release hydrogen selenide with acids",
-    "P": "phosphides may release phosphine with moist air",
-    "Li": "lithium metal and some lithium compounds react with water",
-}
+ON_HULL = 0.001
+"""eV/atom; a smaller distance from the hull is none."""
+DOUBTFUL, NEGLIGIBLE = 0.25, 0.01
+"""A prediction whose standard deviation exceeds these, as a share of its value and in its unit, is doubtful."""
+MOST_SITES, TINY = 5, 1e-6
 
 
 @dataclass(frozen=True)
@@ -102,19 +96,20 @@ def explain(
         DataError: No such run or candidate.
     """
     row, structure = Run(Path(run)).row(candidate)
+    kept, broken = verdict_sentences(str(row["formula"]), structure, constraints_of(Path(run)), _reasons(row))
     parts: list[tuple[str, list[Passage]]] = [
         (
             "Composition and structure",
             [record(row, f"structure{i}", s) for i, s in enumerate(structure_sentences(row, structure))],
         ),
-        ("Why it passed", _passed(row)),
+        ("Why it passed", _passed(row, kept)),
         ("Stability", _stability(row)),
         ("Properties", _properties(row)),
         ("What drives the predictions", _attributions(row, structure) if attribute else []),
         ("Known relatives", _relatives(row, index)),
         ("How it might be made", _synthesis(row, recipes)),
         ("Hazards", _hazards(row, structure.composition.get_el_amt_dict())),
-        ("Open doubts", _doubts(row)),
+        ("Open doubts", _doubts(row, broken)),
     ]
     return _assemble(row, parts)
 
@@ -150,13 +145,12 @@ def background(topic: str) -> list[Passage]:
     return [s for s in whole.sentences() if s.raw.startswith(beginning)]
 
 
-def _passed(row: dict[str, Any]) -> list[Passage]:
+def _passed(row: dict[str, Any], kept: Sequence[str]) -> list[Passage]:
     found = []
     if row.get("valid") is not None and bool(row["valid"]):
         found.append(record(row, "valid", f"{row['formula']} passed every constraint of the screening stage."))
-    for i, reason in enumerate(_reasons(row)):
-        found.append(record(row, f"reason{i}", f"The ranking notes for {row['formula']}: {reason}."))
-    if any("neutral" in reason for reason in _reasons(row)):
+    found += [record(row, f"constraint{i}", sentence) for i, sentence in enumerate(kept)]
+    if any(sentence.startswith("The charges") for sentence in kept):
         found += background("neutral")
     return found
 
@@ -166,17 +160,30 @@ def _stability(row: dict[str, Any]) -> list[Passage]:
     if value is None:
         return []
     against = str(row.get("hull_reference") or "the reference hull of this run")
-    side = f"{value:.4g} eV/atom above" if value >= 0 else f"{-value:.4g} eV/atom below"
-    found = [
-        record(
-            row, "e_above_hull", f"{row['formula']} lies {side} the hull of {against}, by a machine-learning potential."
-        )
-    ]
-    phases = row.get("competing_phases")
-    if isinstance(phases, str) and phases:
-        found.append(record(row, "competing_phases", f"The competing phases of {row['formula']} are {phases}."))
-    found += background("stability")
+    if abs(value) < ON_HULL:
+        where = f"on the hull of {against}, within {ON_HULL:g} eV/atom"
+    else:
+        where = f"{abs(value):.3f} eV/atom {'above' if value > 0 else 'below'} the hull of {against}"
+    text = f"{row['formula']} lies {where}, by a machine-learning potential."
+    found = [record(row, "e_above_hull", text), *_competing(row), *background("stability")]
     return found + (background("metastable") if 0 < value < 0.2 else []) + background("potential")
+
+
+def _competing(row: dict[str, Any]) -> list[Passage]:
+    """The phases that the candidate is measured against; parts are shares of the atoms."""
+    phases = row.get("competing_phases")
+    if not isinstance(phases, str) or not phases:
+        return []
+    formula = row["formula"]
+    parts = re.findall(r"([\d.]+) ([^\s+]+)", phases)
+    if len(parts) == 1 and parts[0][1] == formula:
+        text = f"The reference hull holds a phase of the composition {formula} itself, which it competes with."
+    elif parts:
+        words = _listed([f"{name} ({100 * float(share):.0f} % of the atoms)" for share, name in parts])
+        text = f"The competing phases of {formula}, into which it would decompose, are {words}."
+    else:
+        text = f"The competing phases of {formula} are {phases}."
+    return [record(row, "competing_phases", text)]
 
 
 def _properties(row: dict[str, Any]) -> list[Passage]:
@@ -186,14 +193,18 @@ def _properties(row: dict[str, Any]) -> list[Passage]:
 
 
 def _attributions(row: dict[str, Any], structure: Any) -> list[Passage]:
-    from matgen.assistant.attribution import attribute_elements
+    from matgen.assistant.attribution import attribute
 
     found = []
-    for name, shares in attribute_elements(row, structure).items():
+    for name, changes in attribute(row, structure).items():
         prop = PROPERTIES[name]
-        words = ", ".join(f"{symbol} {change:+.3g} {prop.unit}" for symbol, change in shares)
-        label = f"the predicted {prop.label.lower()} of {row['formula']}"
-        text = f"One per cent of the atoms of each element contributes to {label}: {words}."
+        words = [f"{s} {'raises' if c > 0 else 'lowers'} it by {abs(c):.2g} {prop.unit}".strip() for s, c in changes]
+        what = f"the predicted {prop.label.lower()} of {row['formula']}"
+        if all(abs(c) < TINY for _, c in changes):
+            text = f"No element of {row['formula']} changes {what}."
+        else:
+            rest = ", the other sites less" if len(words) > MOST_SITES else ""
+            text = f"Taken for one per cent of the atoms in {what}, {_listed(words[:MOST_SITES])}{rest}."
         found.append(record(row, f"{name}_attribution", text))
     return found
 
@@ -201,26 +212,38 @@ def _attributions(row: dict[str, Any], structure: Any) -> list[Passage]:
 def _relatives(row: dict[str, Any], index: Index | None) -> list[Passage]:
     found = []
     nearest = row.get("nearest_known")
-    if isinstance(nearest, str) and nearest:
-        found.append(
-            record(
-                row,
-                "nearest_known",
-                f"The nearest known compound to {row['formula']} in the reference set is {nearest}.",
-            )
-        )
+    nearest = nearest if isinstance(nearest, str) else ""
+    if nearest:
+        found.append(record(row, "nearest_known", _nearest(str(row["formula"]), nearest)))
     if row.get("novel") is not None:
         word = "matches no" if bool(row["novel"]) else "matches a"
-        found.append(record(row, "novel", f"{row['formula']} {word} structure of the reference set."))
+        found.append(record(row, "novel", f"The structure of {row['formula']} {word} structure of the reference set."))
         found += background("novel")
-    if index is not None:
-        found += _quotations(f"{row['formula']} {nearest if isinstance(nearest, str) else ''}", index)
-    return found
+    if index is None:
+        return found
+    names = dict.fromkeys([str(row["formula"]), *(m.spelled for m in find_materials(nearest))])
+    quoted = list(dict.fromkeys(q for name in names for q in _quotations(name, index)))
+    if not quoted:
+        text = f"No passage of the corpus was found that says something of {' or '.join(names)}."
+        quoted = [record(row, "literature", text)]
+    return found + quoted
+
+
+def _nearest(formula: str, nearest: str) -> str:
+    """The novelty stage's note as a sentence."""
+    if nearest.startswith("isostructural with"):
+        return f"{formula} is {nearest}."
+    if nearest.startswith("closest known composition:"):
+        name = nearest.partition(": ")[2]
+        return f"No compound of the composition {formula} is in the reference set; the closest composition is {name}."
+    if " is known in other structures" in nearest:
+        return f"{nearest}."
+    return f"The nearest known compound to {formula} in the reference set is {nearest}."
 
 
 def _quotations(subject: str, index: Index, most: int = 2) -> list[Passage]:
     """Sentences of the literature that name the material or a material of the same elements."""
-    question = f"What is known about {subject.strip()}?"
+    question = f"What is known about {subject}?"
     hits = index.search(question, 10, frozenset({"literature"}))
     usable = [e for e in choose(gather(question, hits, index), most) if confidence(e) >= 0.5]
     return [e.sentence for e in usable]
@@ -228,7 +251,8 @@ def _quotations(subject: str, index: Index, most: int = 2) -> list[Passage]:
 
 def _synthesis(row: dict[str, Any], recipes: Recipes | None) -> list[Passage]:
     if recipes is None:
-        return []
+        text = f"No reported syntheses were given, so no route to {row['formula']} is suggested."
+        return [record(row, "recipe", text)]
     suggestions = recipes.suggest(str(row["formula"]), 1)
     if not suggestions:
         return [record(row, "recipe", f"No reported recipe supplies all elements of {row['formula']}.")]
@@ -237,18 +261,17 @@ def _synthesis(row: dict[str, Any], recipes: Recipes | None) -> list[Passage]:
 
 def recipe_passages(row: dict[str, Any], suggestion: Suggestion) -> list[Passage]:
     """The suggestion in sentences, each analogous recipe citing its paper."""
-    precursors = ", ".join(suggestion.precursors)
-    found = [
-        record(
-            row, "precursors", f"By analogy with reported syntheses, precursors for {row['formula']} are {precursors}."
-        )
-    ]
+    precursors = _listed(suggestion.precursors)
+    text = f"By analogy with reported solid-state syntheses, precursors for {row['formula']} are {precursors}."
+    found = [record(row, "precursors", text)]
     temperature, time = conditions(suggestion.analogues)
     if temperature is not None:
         hours = f" for {time:.3g} h" if time is not None else ""
-        found.append(record(row, "heating", f"The analogous recipes heat to {temperature:.4g} °C{hours} (median)."))
+        found.append(record(row, "heating", f"The analogous recipes heat to {temperature:.0f} °C{hours} (median)."))
     for recipe in suggestion.analogues:
-        text = f"{recipe.target} was reported from {', '.join(recipe.precursors)}."
+        hottest = conditions([recipe])[0]
+        heated = f", heated to {hottest:.0f} °C" if hottest is not None else ""
+        text = f"{recipe.target} was reported from {_listed(recipe.precursors)}{heated}."
         title = f"Text-mined synthesis of {recipe.target}"
         document = Document(f"DOI:{recipe.doi}", title, text, doi=recipe.doi, kind="recipe", source=recipe.id)
         found.append(Passage(document, 0, len(text)))
@@ -256,18 +279,18 @@ def recipe_passages(row: dict[str, Any], suggestion: Suggestion) -> list[Passage
 
 
 def _hazards(row: dict[str, Any], elements: Iterable[str]) -> list[Passage]:
-    from pymatgen.core import Element
-
-    present = [s for s in elements if s in WARNINGS]
-    found = [record(row, f"hazard-{s}", f"{row['formula']} contains {s}: {WARNINGS[s]}.") for s in present]
-    active = [s for s in elements if Element(s).is_radioactive]
-    return found + [
-        record(row, f"radioactive-{s}", f"{row['formula']} contains {s}, which is radioactive.") for s in active
-    ]
+    found = hazards(tuple(elements))
+    if not found:
+        text = f"No element of {row['formula']} is on the list of special hazards; its own toxicity is not known."
+        return [record(row, "hazard", text)]
+    return [record(row, f"hazard-{s}", f"{row['formula']} contains {s}: {words}.") for s, words in found.items()]
 
 
-def _doubts(row: dict[str, Any]) -> list[Passage]:
-    formula, found = row["formula"], []
+def _doubts(row: dict[str, Any], broken: Sequence[str]) -> list[Passage]:
+    formula, found = row["formula"], [record(row, f"broken{i}", text) for i, text in enumerate(broken)]
+    doubt = row.get("implausibly_low")
+    if isinstance(doubt, str) and doubt:
+        found.append(record(row, "implausibly_low", f"The energy of {formula} needs checking: {doubt.rstrip('.')}."))
     if row.get("in_domain") is not None and not bool(row["in_domain"]):
         found.append(record(row, "in_domain", f"{formula} is unlike the training data of the property models."))
         found += background("domain")
@@ -276,8 +299,26 @@ def _doubts(row: dict[str, Any]) -> list[Passage]:
     status = row.get("relax_status")
     if isinstance(status, str) and status != "ok":
         found.append(record(row, "relax_status", f"The relaxation of {formula} ended as {status}."))
+    found += _uncertain(row)
     found.append(record(row, "unmeasured", f"No property of {formula} was measured or computed with DFT in this run."))
+    text = f"Phonons, disorder and the stability of {formula} at temperature were not examined."
+    return [*found, record(row, "unexamined", text)]
+
+
+def _uncertain(row: dict[str, Any]) -> list[Passage]:
+    """Predictions whose standard deviation is a large part of their value."""
+    found = []
+    for name, prop in PROPERTIES.items():
+        value, spread = number(row, name), number(row, f"{name}_std")
+        if value is not None and spread is not None and spread > max(NEGLIGIBLE, DOUBTFUL * abs(value)):
+            text = f"The {prop.label.lower()} of {row['formula']} is uncertain by {spread:.2g} {prop.unit}".strip()
+            found.append(record(row, f"{name}_spread", f"{text} (one standard deviation)."))
     return found
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Words joined by commas, the last one by "and"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def _reasons(row: dict[str, Any]) -> list[str]:

@@ -62,6 +62,11 @@ def parse_formula(text: str) -> Material | None:
     return Material(text, _reduced(amounts), "-".join(sorted(amounts)), text)
 
 
+def is_formula(text: str) -> bool:
+    """Whether a text consists of element symbols, amounts and brackets only."""
+    return bool(text) and not _PIECE.sub("", text)
+
+
 def find_materials(text: str) -> list[Material]:
     """Materials in a text (in any notation), each once, in order of appearance."""
     return list(_find(readable(text)))

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import product
+from functools import cached_property, lru_cache
+from itertools import islice, product
 from math import log
 from pathlib import Path
 from statistics import median
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matgen.assistant.materials import ELEMENTS, amounts_of
+from matgen.assistant.materials import ELEMENTS, amounts_of, is_formula
 from matgen.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ SHARPNESS = 12.0
 CHOICES, COMBINATIONS = 6, 1500
 """Compounds considered for each element, and sets in all: targets of many elements get fewer compounds each."""
 PAIR_WEIGHT = 0.5
+UNLIKE = 0.05
+"""Weight of recipes for oxides when the target has no oxygen, and the other way round: they start from other things."""
+METALS = ELEMENTS - frozenset(re.findall("[A-Z][a-z]?", "HHeBCNOFNeSiPSClArGeAsSeBrKrSbTeIXeAtRn"))
 _ORDER = {symbol: i for i, symbol in enumerate(sorted(ELEMENTS))}
 
 
@@ -103,6 +107,11 @@ class Recipes:
         return np.stack([_vector(c) for c in self.compositions])
 
     @cached_property
+    def _oxygen(self) -> np.ndarray:
+        """(R,) whether a recipe's target contains oxygen."""
+        return np.array(["O" in c for c in self.compositions])
+
+    @cached_property
     def _suppliers(self) -> dict[str, tuple[np.ndarray, np.ndarray, list[str]]]:
         """For each element: rows of recipes whose target has it, codes of the compounds that supply it, their names."""
         table: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -121,7 +130,8 @@ class Recipes:
         known = composition(target)
         if not known:
             raise DataError(f"{target!r} is no formula.", where="target", fix="Write it like BaTiO3.")
-        return np.exp(SHARPNESS * (self.vectors @ _vector(known) - 1.0))
+        kernel = np.exp(SHARPNESS * (self.vectors @ _vector(known) - 1.0))
+        return np.where(self._oxygen == ("O" in known), kernel, UNLIKE * kernel)
 
     def similar(self, target: str, k: int = 5) -> list[Recipe]:
         """Recipes of the most similar targets, best first."""
@@ -132,7 +142,8 @@ class Recipes:
         weights = self.weights(target)
         needed = sorted(sources(composition(target) or {}))
         most = min(CHOICES, max(2, int(COMBINATIONS ** (1.0 / max(1, len(needed))))))
-        choices = [self._choices(element, weights)[:most] for element in needed]
+        alien = METALS - set(needed)
+        choices = [self._choices(element, weights, alien)[:most] for element in needed]
         if not needed or not all(choices):
             return []
         pairs = self._pairs(weights, {c for options in choices for c, _ in options})
@@ -144,12 +155,14 @@ class Recipes:
         best = sorted(scored, key=lambda s: (-scored[s], s))[:k]
         return [Suggestion(s, scored[s], tuple(self._analogues(s, weights))) for s in best]
 
-    def _choices(self, element: str, weights: np.ndarray) -> list[tuple[str, float]]:
+    def _choices(self, element: str, weights: np.ndarray, alien: frozenset[str]) -> list[tuple[str, float]]:
+        """Compounds that supply an element, and their shares; none that would bring a metal that is not wanted."""
         if element not in self._suppliers:
             return []
         rows, codes, names = self._suppliers[element]
         totals = np.bincount(codes, weights=weights[rows])
-        best = [i for i in np.argsort(-totals, kind="stable")[:CHOICES] if totals[i] > 0]
+        order = (i for i in np.argsort(-totals, kind="stable") if totals[i] > 0)
+        best = list(islice((i for i in order if not alien & _elements(names[i])), CHOICES))
         return [(names[i], float(totals[i] / totals.sum())) for i in best]
 
     def _pairs(self, weights: np.ndarray, compounds: set[str]) -> dict[tuple[str, str], float]:
@@ -165,10 +178,16 @@ class Recipes:
         return {(a, b): value / min(single[a], single[b]) for (a, b), value in both.items()}
 
     def _analogues(self, precursors: Sequence[str], weights: np.ndarray, k: int = 3) -> list[Recipe]:
+        """Recipes of similar targets that share precursors and need few others; one a target."""
         wanted = set(precursors)
-        rows = np.argsort(-weights, kind="stable")[:200]
-        order = sorted(rows, key=lambda i: (-len(wanted & set(self.recipes[i].precursors)), -weights[i]))
-        return [self.recipes[i] for i in order[:k]]
+
+        def near(row: int) -> float:
+            used = set(self.recipes[row].precursors)
+            return float(weights[row]) * len(wanted & used) / max(1, len(wanted | used))
+
+        rows = sorted(np.argsort(-weights, kind="stable")[:200], key=near, reverse=True)
+        targets = {self.recipes[i].target: self.recipes[i] for i in reversed(rows) if near(i) > 0}
+        return list(targets.values())[::-1][:k]
 
 
 def conditions(recipes: Sequence[Recipe]) -> tuple[float | None, float | None]:
@@ -185,15 +204,21 @@ def from_record(row: dict[str, Any]) -> Recipe:
     target = next((t for t in targets if composition(t)), str(targets[0]))
     precursors = tuple(sorted({plain_formula(p) for p in row["precursors"]}))
     heating = tuple(_heating(op) for op in row.get("operations", ()) if op.get("type") == "HeatingOperation")
-    return Recipe(str(row["id"]), str(row.get("doi", "")), str(target), precursors, heating)
+    return Recipe(str(row["id"]), str(row.get("doi", "")), plain_formula(str(target)), precursors, heating)
 
 
 def composition(formula: str) -> dict[str, float] | None:
     """Amounts by element, or None for text that is no formula with fixed amounts."""
-    amounts = amounts_of(plain_formula(formula))
+    plain = plain_formula(formula)
+    amounts = amounts_of(plain) if is_formula(plain) else None
     if not amounts or any(a is None or a <= 0 for a in amounts.values()):
         return None
     return {symbol: float(a) for symbol, a in amounts.items() if a is not None}
+
+
+@lru_cache(maxsize=20_000)
+def _elements(formula: str) -> frozenset[str]:
+    return frozenset(composition(formula) or ())
 
 
 def sources(known: dict[str, float]) -> set[str]:
@@ -202,8 +227,11 @@ def sources(known: dict[str, float]) -> set[str]:
 
 
 def plain_formula(formula: str) -> str:
-    """A formula without water of crystallisation."""
-    return formula.replace(" ", "").split("·")[0].split("*")[0].split("⋅")[0]
+    """A formula without water of crystallisation, dopants after a colon, names, and prefixes of polymorphs."""
+    host = re.split(r"[:·*⋅]", formula)[0]
+    host = re.sub(r"(\d+)/(\d+)", lambda m: f"{int(m[1]) / max(1, int(m[2])):.4g}", host)
+    words = [re.sub(r"^[α-ω]'?-", "", word) for word in host.split()]
+    return next((w for w in words if len(words) > 1 and is_formula(w)), "".join(words))
 
 
 def _vector(known: dict[str, float]) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from math import floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +85,11 @@ def describe(row: dict[str, Any], column: str) -> str:
     prop, value, std = PROPERTIES[column], number(row, column), number(row, f"{column}_std")
     if value is None:
         return ""
-    spread = f" ± {std:.3g}" if std is not None else ""
-    unit = f" {prop.unit}" if prop.unit else ""
-    return f"The {prop.label.lower()} of {row.get('formula', row['id'])} is {value:.4g}{spread}{unit} in this run."
+    what, unit = f"The {prop.label.lower()} of {row.get('formula', row['id'])} is", f" {prop.unit}" if prop.unit else ""
+    if std is None:
+        return f"{what} {value:.4g}{unit} in this run."
+    places = max(0, min(3, 1 - floor(log10(std)))) if std > 0 else 3
+    return f"{what} {value:.{places}f} ± {std:.{places}f}{unit}, predicted by a surrogate model."
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
@@ -44,7 +46,9 @@ def prototype(structure: Structure) -> str:
         warnings.simplefilter("ignore")
         found = _matcher().get_prototypes(structure)
     tags = (found or [{}])[0].get("tags", {})
-    return str(tags.get("mineral") or tags.get("strukturbericht") or "")
+    if tags.get("mineral"):
+        return str(tags["mineral"]).lower()
+    return f"Strukturbericht {tags['strukturbericht']}" if tags.get("strukturbericht") else ""
 
 
 @lru_cache(maxsize=1)
@@ -62,24 +66,37 @@ def _symmetry(structure: Structure) -> tuple[str, int, str]:
 
 
 def _coordination(formula: str, structure: Structure) -> list[str]:
-    """The commonest surroundings of each element, by bond distances."""
+    """The commonest surroundings of each element with their bond lengths."""
     from pymatgen.analysis.local_env import MinimumDistanceNN
 
     if len(structure) > LARGEST or len(structure.composition) < 2:
         return []
     finder = MinimumDistanceNN(tol=0.15)
-    around: dict[str, Counter[str]] = {}
+    around: dict[str, Counter[tuple[tuple[str, int], ...]]] = {}
+    lengths: dict[tuple[str, tuple[tuple[str, int], ...]], list[float]] = {}
     for i, site in enumerate(structure):
-        near = Counter(str(n["site"].specie.symbol) for n in finder.get_nn_info(structure, i))
-        words = " and ".join(f"{count} {symbol}" for symbol, count in sorted(near.items()))
-        around.setdefault(str(site.specie.symbol), Counter())[words] += 1
-    return [
-        f"In {formula}, {symbol} is surrounded by {counts.most_common(1)[0][0]}{_shape(counts)}."
-        for symbol, counts in around.items()
-    ]
+        near = finder.get_nn_info(structure, i)
+        shell = tuple(sorted(Counter(str(n["site"].specie.symbol) for n in near).items()))
+        symbol = str(site.specie.symbol)
+        around.setdefault(symbol, Counter())[shell] += 1
+        lengths.setdefault((symbol, shell), []).extend(
+            float(np.linalg.norm(n["site"].coords - site.coords)) for n in near
+        )
+    found = []
+    for symbol, shells in around.items():
+        shell = shells.most_common(1)[0][0]
+        words = " and ".join(f"{count} {other}" for other, count in shell)
+        who = f"Each {symbol}" if len(shells) == 1 else f"Most {symbol}"
+        found.append(f"{who} of {formula} is bonded to {words} {_lengths(lengths[symbol, shell])}{_shape(shell)}.")
+    return found
 
 
-def _shape(counts: Counter[str]) -> str:
-    words = counts.most_common(1)[0][0].split(" and ")
-    total = sum(int(word.split()[0]) for word in words)
-    return f" ({SHAPES[total]} by number)" if total in SHAPES and len(words) == 1 else ""
+def _lengths(found: list[float]) -> str:
+    low, high = f"{min(found):.2f}", f"{max(found):.2f}"
+    return f"at {low} Å" if low == high else f"at {low} to {high} Å"
+
+
+def _shape(shell: tuple[tuple[str, int], ...]) -> str:
+    """What the number of neighbours of one kind suggests; the angles are not examined."""
+    total = sum(count for _, count in shell)
+    return f" ({SHAPES[total]} by number)" if total in SHAPES and len(shell) == 1 else ""

@@ -59,3 +59,35 @@ def test_compositions():
     assert composition("La1-xSrxO3") is None
     assert sources({"Ba": 1, "O": 1}) == {"Ba"}
     assert plain_formula("Fe(NO3)3·9H2O") == "Fe(NO3)3"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Iron molybdate Fe2(MoO4)3", "Fe2(MoO4)3"),
+        ("Sr2P2O7:Eu2+", "Sr2P2O7"),
+        ("β-Ca3(PO4)2", "Ca3(PO4)2"),
+        ("Pb(Mg1/2W1/2)O3", "Pb(Mg0.5W0.5)O3"),
+    ],
+)
+def test_targets_are_cleaned(text, plain):
+    assert plain_formula(text) == plain
+    assert composition(text)
+
+
+def test_mixtures_and_words_have_no_composition():
+    assert composition("SiO2-Li2O-K2O") is None
+    assert composition("glass") is None
+
+
+def test_no_suggestion_brings_a_foreign_metal_or_oxides_into_a_sulfide():
+    known = [
+        ("BaTiO3", ("BaCO3", "TiO2")),
+        ("BaTiO3", ("BaTi4Pb",)),
+        ("BaZrS3", ("BaS", "ZrS2")),
+        ("SrTiS3", ("SrS", "TiS2")),
+    ]
+    recipes = Recipes([Recipe(f"r{i}", "10.1/x", target, used) for i, (target, used) in enumerate(known)])
+    assert recipes.suggest("BaTiS3")[0].precursors == ("BaS", "TiS2")
+    assert not any("BaTi4Pb" in s.precursors for s in recipes.suggest("BaTiO3"))
+    assert recipes.suggest("BaTiO3")[0].analogues[0].target == "BaTiO3"
