@@ -14,7 +14,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from matgen.data.symmetry import REFINED_SYMPREC
-from matgen.elements import N_NUMBERS, smact_electronegativity
+from matgen.elements import N_NUMBERS, smact_electronegativity, symbols
 from matgen.features.distances import shortest_distances
 from matgen.features.occupation import Occupation
 from matgen.features.wyckoff import Position, centring, operations, position, positions
@@ -56,7 +56,7 @@ class SymmetricCrystal:
 
     group: int
     orbits: tuple[Orbit, ...]
-    cell: tuple[float, float, float, float, float, float]
+    cell: tuple[float, ...]
 
     @classmethod
     def of(cls, structure: Structure, symprec: float = REFINED_SYMPREC) -> SymmetricCrystal | None:
@@ -85,8 +85,8 @@ class SymmetricCrystal:
         """The primitive cell."""
         basis = centring(self.group).T @ Lattice.from_parameters(*self.cell).matrix
         sites = [position(self.group, o.letter).orbit(np.array(o.values)) for o in self.orbits]
-        numbers = [o.element for o, found in zip(self.orbits, sites, strict=True) for _ in found]
-        return Structure(Lattice(basis), numbers, np.concatenate(sites))
+        species = [symbols()[o.element] for o, found in zip(self.orbits, sites, strict=True) for _ in found]
+        return Structure(Lattice(basis), species, np.concatenate(sites))
 
 
 @cache
@@ -131,8 +131,12 @@ def _described(data: moyopy.MoyoDataset) -> SymmetricCrystal | None:
     ranks = element_order()[numbers]
     std = np.array(data.std_cell.positions)
     first = [_index(std, centring(group) @ orbit[0]) for orbit in sites]
+    try:
+        known_choices = data.normalizer_wyckoff_positions().coset_representatives
+    except ValueError:  # moyo refuses where the tolerance is large beside the shifts of the origin
+        return None
     choices: list[tuple[list[tuple[int, str]], list[str], moyopy.UnimodularTransformation]] = []
-    for change, named in data.normalizer_wyckoff_positions().coset_representatives:
+    for change, named in known_choices:
         letters = [named[i].letter for i in first]
         key = sorted(zip(ranks.tolist(), (letter.swapcase() for letter in letters), strict=True))
         choices.append((key, letters, change))
@@ -142,8 +146,7 @@ def _described(data: moyopy.MoyoDataset) -> SymmetricCrystal | None:
     if not known:
         return None
     orbits = min(known, key=lambda orbits: [np.round(orbit.values, 3).tolist() for orbit in orbits])
-    a, b, c, alpha, beta, gamma = Lattice(data.std_cell.basis).parameters
-    crystal = SymmetricCrystal(group, orbits, (a, b, c, alpha, beta, gamma))
+    crystal = SymmetricCrystal(group, orbits, tuple(Lattice(data.std_cell.basis).parameters))
     return crystal if sum(crystal.counts.values()) == len(data.prim_std_cell.numbers) else None
 
 
@@ -161,7 +164,7 @@ def _orbits_under(
     linear, shift = np.linalg.inv(np.array(change.linear, dtype=float)), np.array(change.origin_shift)
     origin = np.zeros(3)
     found = []
-    order = np.lexsort(([letter.swapcase() for letter in letters], element_order()[numbers]))
+    order = np.lexsort((np.array([letter.swapcase() for letter in letters]), element_order()[numbers]))
     for rank, k in enumerate(order):
         moved = (sites[k] @ centring(group).T - shift) @ linear.T - origin
         at = position(group, letters[k])

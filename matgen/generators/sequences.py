@@ -58,7 +58,7 @@ class SequenceSet:
         """The sequences at ``indices``: ``tokens (S, L)`` with -1 on padding, ``rooted (S,)`` and the targets."""
         starts = torch.cumsum(self.sizes, 0) - self.sizes
         sizes = self.sizes[indices]
-        places = torch.arange(int(_padded(sizes).max()))
+        places = torch.arange(int(padded(sizes).max()))
         real = places < sizes[:, None]
         at = (starts[indices][:, None] + places).clamp(max=len(self.tokens) - 1)
         molecules = self.owner[indices]
@@ -83,19 +83,24 @@ class SequenceSet:
 
     def epoch(self, atoms: int, rng: np.random.Generator) -> Iterator[Tensor]:
         """Shuffled batches of indices; each holds sequences of one padded length, together about ``atoms`` tokens."""
-        padded = _padded(self.sizes).numpy()
-        order = np.lexsort((rng.random(len(padded)), padded))
-        edges = np.flatnonzero(np.diff(padded[order])) + 1
-        batches = [
-            bucket[i : i + per]
-            for bucket in np.split(order, edges)
-            for per in [max(1, atoms // int(padded[bucket[0]]))]
-            for i in range(0, len(bucket), per)
-        ]
-        for i in rng.permutation(len(batches)):
-            yield torch.from_numpy(batches[i])
+        return lengths_alike(self.sizes, atoms, rng)
 
 
-def _padded(sizes: Tensor) -> Tensor:
+def lengths_alike(sizes: Tensor, tokens: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    """Shuffled batches of indices; each holds sequences of one padded length, together about ``tokens`` tokens."""
+    rounded = padded(sizes).numpy()
+    order = np.lexsort((rng.random(len(rounded)), rounded))
+    edges = np.flatnonzero(np.diff(rounded[order])) + 1
+    batches = [
+        bucket[i : i + per]
+        for bucket in np.split(order, edges)
+        for per in [max(1, tokens // int(rounded[bucket[0]]))]
+        for i in range(0, len(bucket), per)
+    ]
+    for i in rng.permutation(len(batches)):
+        yield torch.from_numpy(batches[i])
+
+
+def padded(sizes: Tensor) -> Tensor:
     """Lengths rounded up, so that few shapes occur: kernels of a new shape are compiled first."""
     return (sizes + GRAIN - 1) // GRAIN * GRAIN

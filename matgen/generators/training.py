@@ -104,6 +104,14 @@ def start_weights(model: Generator, source: str | Path) -> dict[str, Any]:
 def gather_structures(
     data: Sequence[str | Path], exclude: str | Path | None, max_atoms: int, targets: Sequence[str]
 ) -> tuple[pd.DataFrame, TrainingSet]:
+    """Rows and tensors of all structures that may be learned from; arguments as of :func:`eligible_structures`."""
+    table, structures = eligible_structures(data, exclude, max_atoms, targets)
+    return table, TrainingSet.build(structures, {name: table[name] for name in targets})
+
+
+def eligible_structures(
+    data: Sequence[str | Path], exclude: str | Path | None, max_atoms: int, targets: Sequence[str]
+) -> tuple[pd.DataFrame, list[Structure]]:
     """All structures that may be learned from, sorted by id so that the order of the sources does not matter.
 
     Args:
@@ -131,7 +139,7 @@ def gather_structures(
     absent = [name for name in targets if name not in table]
     if absent:
         raise ConfigError(f"the data have no column {', '.join(absent)}.", where="targets")
-    return table, TrainingSet.build([structures[i] for i in keep], {name: table[name] for name in targets})
+    return table, [structures[i] for i in keep]
 
 
 def _read(source: str | Path) -> tuple[pd.DataFrame, list[Structure]]:

@@ -82,7 +82,9 @@ def test_there_and_back_is_the_same_crystal(group: int, seed: int) -> None:
     lengths = size * rng.uniform(0.9, 1.3, len(free_lengths(group)))
     angles = rng.uniform(80, 100, len(free_angles(group)))
     orbits = [Orbit(z, last.letter, tuple(rng.random(3))) for z in (8, 22)]
-    crystal = SymmetricCrystal(group, canonical_order(group, orbits), cell_parameters(group, lengths, angles))
+    crystal = SymmetricCrystal(
+        group, canonical_order(group, orbits), cell_parameters(group, list(lengths), list(angles))
+    )
     made = crystal.structure()
     if made.distance_matrix[~np.eye(len(made), dtype=bool)].min(initial=9.0) < 0.3:
         return
