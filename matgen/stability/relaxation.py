@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from matgen.data.structures import STRUCTURE_COLUMNS, pack, unpack, wrap
+from matgen.data.structures import STRUCTURE_COLUMNS, is_molecule, pack, unpack, wrap
 from matgen.errors import ConfigError, did_you_mean
 from matgen.execution import Pool
 from matgen.stability.batched import Relaxed, RelaxSettings, batch_of, relax_together
 from matgen.stability.energy import EnergyScale
 from matgen.stability.gate import Gate
+from matgen.stability.molecules import relax_molecules, with_conformers
 from matgen.stability.plain import relax_one_by_one
 from matgen.stability.potential import PotentialSpec, load_potential
+from matgen.stability.trajectory import write_trajectories
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pymatgen.core import Structure
 
@@ -48,6 +51,7 @@ def relax(
     symmetry: bool = False,
     seconds: float = 120.0,
     method: Method = "batched",
+    trajectory: str | Path | None = None,
     executor: Executor | None = None,
 ) -> Candidates:
     """Relax candidates; each row gets its relaxed structure, and failed ones are rejected with a reason.
@@ -61,18 +65,25 @@ def relax(
         symmetry: Whether the space group is kept.
         seconds: Time that one structure may use, s.
         method: ``batched``, or ``ase`` for ASE's FIRE on one structure after the other.
+        trajectory: Folder for the ways of all structures, one extended XYZ file each, named by id.
         executor: Where the work runs; a pool of one process a core by default.
 
     Returns:
         Candidates with ``relax_status``, ``energy`` (eV/atom), ``energy_scale``, ``relax_steps``, ``relax_fmax``
         (eV/Å), ``pressure`` (GPa), ``volume_change`` (relative) and ``rmsd`` (Å, see :func:`displacement`). Energies
-        are those of a potential, not of density functional theory.
+        are those of a potential, not of density functional theory. Molecules, which have no cell, go to
+        :func:`matgen.stability.molecules.relax_molecules`, with conformers where they are laid out flat.
     """
-    settings = RelaxSettings(fmax=fmax, max_steps=max_steps, cell=cell, symmetry=symmetry, seconds=seconds)
+    if candidates.structures and all(map(is_molecule, candidates.structures)):
+        embedded = with_conformers(candidates, executor=executor)
+        return relax_molecules(embedded, potential, fmax=fmax, max_steps=max_steps, seconds=seconds, executor=executor)
+    settings = RelaxSettings(fmax, max_steps, cell, symmetry, seconds, trajectory=trajectory is not None)
     if method not in ("batched", "ase"):
         raise ConfigError(f"no method {method!r}.", where="method", fix=did_you_mean(method, ("batched", "ase")))
     work = partial(relax_shard, potential=potential, settings=asdict(settings), method=method)
     rows = _rows(candidates.structures, potential, work, "relax", seconds + _GRACE, executor)
+    if trajectory is not None:
+        write_trajectories(trajectory, candidates, [row.pop("frames", []) for row in rows])
     before = candidates.structures
     after = [_relaxed_structure(s, row) for s, row in zip(before, rows, strict=True)]
     columns = {
