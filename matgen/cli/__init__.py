@@ -33,6 +33,7 @@ from matgen.cli import (
     screen,
     train,
     tune,
+    validate,
 )
 from matgen.cli import list as listing
 from matgen.cli.console import guarded
@@ -51,6 +52,7 @@ app.command("relax")(relax.verb)
 app.command("hull")(hull.verb)
 app.command("examine")(examine.verb)
 app.command("predict")(predict.verb)
+app.command("validate")(validate.verb)
 app.command("rank")(rank.verb)
 app.command("optimize")(optimize.verb)
 app.command("tune")(tune.verb)
