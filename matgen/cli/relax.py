@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,14 +35,22 @@ def verb(
     symmetry: Annotated[bool, typer.Option(help="Keep the space group.")] = False,
     seconds: Annotated[float, typer.Option(min=1.0, help="Time limit of one structure, s.")] = 120.0,
     method: Annotated[str, typer.Option(help="'batched', or 'ase' for ASE's FIRE, one by one.")] = "batched",
+    trajectory: Annotated[
+        Path | None, typer.Option(help="Folder for the way of each structure, one .extxyz file each.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Keep finished work beside OUT until all is done, so that the same command goes on.")
+    ] = True,
     workers: Workers = 0,
     json: Json = False,
 ) -> None:
-    """Relax structures; failed ones are kept apart with a reason."""
+    """Relax structures; failed ones are kept apart with a reason, and a killed run goes on where it stopped."""
     from matgen.data.candidates import Candidates
     from matgen.execution import Pool
     from matgen.stability.relaxation import relax
+    from matgen.workflow.ledger_executor import LedgerExecutor
 
+    work = out.with_name(f"{out.name}.work")
     relaxed = relax(
         Candidates.from_file(source),
         potential_spec(potential, setting),
@@ -51,13 +60,17 @@ def verb(
         symmetry=symmetry,
         seconds=seconds,
         method=method,  # type: ignore[arg-type]
-        executor=Pool(workers),
+        trajectory=trajectory,
+        executor=LedgerExecutor(work, Pool(workers)) if resume else Pool(workers),
     )
     statuses = {
         **relaxed.table["relax_status"].value_counts(),
         **relaxed.rejected.get("relax_status", []).value_counts(),
     }
-    emit({**write_result(relaxed, out), "statuses": {k: int(v) for k, v in statuses.items()}}, json)
+    result = write_result(relaxed, out)
+    if resume:
+        shutil.rmtree(work)
+    emit({**result, "statuses": {k: int(v) for k, v in statuses.items()}}, json)
 
 
 def potential_spec(name: str, settings: list[str] | None) -> dict[str, Any]:

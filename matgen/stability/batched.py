@@ -53,6 +53,7 @@ class RelaxSettings:
         min_volume_ratio: Below this share of its first volume a system counts as exploded (collapsed).
         max_volume_ratio: Above it likewise.
         batch_atoms: Atoms evaluated at once; more than some hundred gain nothing on a CPU.
+        trajectory: Whether every place on the way is kept.
     """
 
     fmax: float = 0.05
@@ -63,6 +64,24 @@ class RelaxSettings:
     min_volume_ratio: float = 0.3
     max_volume_ratio: float = 3.0
     batch_atoms: int = 128
+    trajectory: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One place on the way of a relaxation, as plain numbers that can travel.
+
+    Args:
+        frac: (3 A,) fractional coordinates.
+        cell: (9,) Å.
+        energy: eV/atom.
+        fmax: Largest force (and V σ / A), eV/Å.
+    """
+
+    frac: list[float]
+    cell: list[float]
+    energy: float
+    fmax: float
 
 
 @dataclass
@@ -78,6 +97,7 @@ class Relaxed:
         steps: Steps taken.
         fmax: Largest force (and V σ / A) at the end, eV/Å.
         pressure: Minus a third of the trace of the stress, GPa.
+        frames: The way here, first place first, if it was asked for.
     """
 
     status: Status
@@ -88,6 +108,7 @@ class Relaxed:
     steps: int = 0
     fmax: float = float("nan")
     pressure: float = float("nan")
+    frames: list[Frame] = field(default_factory=list)
 
 
 def relax_together(
@@ -129,6 +150,7 @@ class _System:
     forces: np.ndarray = field(default_factory=lambda: np.full((1, 3), np.nan))
     stress: np.ndarray = field(default_factory=lambda: np.full((3, 3), np.nan))
     seconds: float = 0.0
+    frames: list[Frame] = field(default_factory=list)
 
     @classmethod
     def of(cls, structure: Structure, settings: RelaxSettings) -> _System:
@@ -151,6 +173,9 @@ class _System:
         cell = self.descent.cell
         self.forces = self.symmetry.forces(forces, cell) if self.symmetry else forces
         self.stress = self.symmetry.stress(stress, cell) if self.symmetry else stress
+        if self.settings.trajectory and np.isfinite(self.energy):
+            place = wrap(self.descent.frac).ravel().tolist(), cell.ravel().tolist()
+            self.frames.append(Frame(*place, float(self.energy), self.largest_force))
 
     def go_on(self) -> bool:
         """Decide whether this system is done, and if not, take a step."""
@@ -164,7 +189,9 @@ class _System:
         status, reason = self.end or ("error", "the relaxation ended without a verdict")
         pressure = -float(np.trace(self.stress)) / 3 * GPA
         place = wrap(self.descent.frac), self.descent.cell
-        return Relaxed(status, reason, *place, self.energy, self.descent.steps, self.largest_force, pressure)
+        return Relaxed(
+            status, reason, *place, self.energy, self.descent.steps, self.largest_force, pressure, self.frames
+        )
 
     def _verdict(self) -> tuple[Status, str | None] | None:
         settings, force = self.settings, self.largest_force

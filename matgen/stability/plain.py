@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matgen.data.structures import to_atoms, wrap
-from matgen.stability.batched import GPA, Relaxed, RelaxSettings
+from matgen.stability.batched import GPA, Frame, Relaxed, RelaxSettings
 from matgen.stability.descent import largest_force
 
 if TYPE_CHECKING:
@@ -48,15 +48,26 @@ def _relax(structure: Structure, calculator: Any, settings: RelaxSettings, optim
     atoms.calc = calculator
     target = FrechetCellFilter(atoms) if settings.cell else atoms
     start = time.perf_counter()
+    frames: list[Frame] = []
     with getattr(ase.optimize, optimizer)(target, logfile=None) as run:
         for _ in run.irun(fmax=settings.fmax, steps=settings.max_steps):
+            if settings.trajectory:
+                frames.append(_frame(atoms, settings))
             if time.perf_counter() - start > settings.seconds:
                 break
         steps = int(run.nsteps)
-    stress = atoms.get_stress(voigt=False)
-    force = largest_force(atoms.get_forces(), stress, atoms.get_volume(), cell=settings.cell)
+    stress, force = atoms.get_stress(voigt=False), _force(atoms, settings)
     status = "ok" if force < settings.fmax else "unconverged"
     reason = None if status == "ok" else f"largest force {force:.2g} eV/Å after {steps} steps"
     frac, cell = wrap(atoms.get_scaled_positions()), np.array(atoms.cell)
     energy, pressure = float(atoms.get_potential_energy()) / len(atoms), -float(np.trace(stress)) / 3 * GPA
-    return Relaxed(status, reason, frac, cell, energy, steps, force, pressure)  # type: ignore[arg-type]
+    return Relaxed(status, reason, frac, cell, energy, steps, force, pressure, frames)  # type: ignore[arg-type]
+
+
+def _force(atoms: Any, settings: RelaxSettings) -> float:
+    return largest_force(atoms.get_forces(), atoms.get_stress(voigt=False), atoms.get_volume(), cell=settings.cell)
+
+
+def _frame(atoms: Any, settings: RelaxSettings) -> Frame:
+    place = wrap(atoms.get_scaled_positions()).ravel().tolist(), np.array(atoms.cell).ravel().tolist()
+    return Frame(*place, float(atoms.get_potential_energy()) / len(atoms), _force(atoms, settings))

@@ -88,7 +88,8 @@ class LedgerExecutor:
         """Let the inner executor run shards; returns how many it settled."""
         work = partial(run_shards, function, str(self.folder), self.heartbeat)
         tasks = [{"key": s.key, "items": s.items} for s in shards]
-        answers = self.inner.map(work, tasks, name=name, shard=1, seconds=seconds)
+        shown = f"{name}, shards of {max(len(s.items) for s in shards)}"
+        answers = self.inner.map(work, tasks, name=shown, shard=1, seconds=seconds)
         settled = 0
         for s, answer in zip(shards, answers, strict=True):
             if "unwritten" in answer:
