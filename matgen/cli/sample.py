@@ -27,6 +27,11 @@ def verb(
     chemical_system: Annotated[str | None, typer.Option(help="Exactly these elements, e.g. Li-P-S.")] = None,
     n_atoms: Annotated[int | None, typer.Option(help="Atoms in the primitive cell.")] = None,
     space_group: Annotated[int | None, typer.Option(help="International number, 1 to 230.")] = None,
+    fix: Annotated[
+        Path | None, typer.Option(help="Structure whose atoms and cell are given; the rest is made.")
+    ] = None,
+    fix_sites: Annotated[str | None, typer.Option(help="Which of its atoms, e.g. 0-3,7, or 'none'.")] = None,
+    fix_cell: Annotated[bool, typer.Option("--fix-cell/--free-cell", help="Whether its cell is given, too.")] = True,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="target.band_gap=1.6, or a sampling option such as steps=100.")
     ] = None,
@@ -47,6 +52,7 @@ def verb(
 ) -> None:
     """Draw structures from a generator."""
     from matgen.constraints.specification import parse_option
+    from matgen.data.fixed import read_fixed
     from matgen.data.structures import write_structures
     from matgen.errors import ConfigError
     from matgen.generators.smiles_sampling import TABLES, sample_smiles, write_smiles
@@ -62,6 +68,8 @@ def verb(
         "n_atoms": n_atoms,
         "space_group": space_group,
     }
+    if fix is not None:
+        asked["fixed"] = read_fixed(fix, fix_sites, cell=fix_cell)
     if out.suffix in TABLES and rank_by is None:
         table = sample_smiles(model, n, seed, target=target, constraints=rules, options=given, **asked)
         write_smiles(out, table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from matgen.data.fixed import Fixed
 from matgen.data.property import find_property
 from matgen.errors import ConfigError
 
@@ -19,6 +20,7 @@ class Request:
         n_atoms: Number of atoms in the primitive cell.
         space_group: International number, 1 to 230.
         target: Wanted property values by property name, in the property's unit.
+        fixed: Atoms and cell that are given; the generator makes the rest.
     """
 
     n: int = 1
@@ -27,10 +29,13 @@ class Request:
     n_atoms: int | None = None
     space_group: int | None = None
     target: dict[str, float] = field(default_factory=dict)
+    fixed: Fixed | None = None
 
     def __post_init__(self) -> None:
-        from pymatgen.core import Composition, Element
+        from pymatgen.core import Element
 
+        if isinstance(self.fixed, dict):  # as JSON brings it
+            object.__setattr__(self, "fixed", Fixed(**self.fixed))
         if self.n < 1:
             raise ConfigError(f"the number of structures is {self.n}.", where="n", fix="Ask for at least 1.")
         if self.n_atoms is not None and self.n_atoms < 1:
@@ -38,14 +43,7 @@ class Request:
         if self.space_group is not None and not 1 <= self.space_group <= 230:
             raise ConfigError(f"{self.space_group} is no space group.", where="space_group", fix="Give 1 to 230.")
         if self.formula is not None:
-            try:
-                amounts = Composition(self.formula, strict=True).get_el_amt_dict().values()
-            except (ValueError, KeyError) as error:
-                raise ConfigError(f"{self.formula!r} is no formula ({error}).", where="formula") from error
-            if not amounts or any(abs(a - round(a)) > 1e-8 for a in amounts):
-                raise ConfigError(
-                    f"{self.formula!r} has no whole atom counts.", where="formula", fix="Multiply it out."
-                )
+            _require_whole(self.formula)
         for symbol in self.elements:
             if not Element.is_valid_symbol(symbol):
                 raise ConfigError(f"{symbol!r} is no element.", where="chemical_system")
@@ -70,3 +68,15 @@ class Request:
                 where=name,
                 fix=f"It honours: {', '.join(sorted(conditions)) or 'nothing but n'}.",
             )
+
+
+def _require_whole(formula: str) -> None:
+    """Raise a ConfigError where a formula cannot be read or has no whole atom counts."""
+    from pymatgen.core import Composition
+
+    try:
+        amounts = Composition(formula, strict=True).get_el_amt_dict().values()
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"{formula!r} is no formula ({error}).", where="formula") from error
+    if not amounts or any(abs(a - round(a)) > 1e-8 for a in amounts):
+        raise ConfigError(f"{formula!r} has no whole atom counts.", where="formula", fix="Multiply it out.")

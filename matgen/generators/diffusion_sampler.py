@@ -97,14 +97,14 @@ def denoise(
 ) -> Crystals:
     """Take the noise away in ``how.steps`` steps; arguments as for :func:`matgen.generators.flow_sampler.integrate`."""
     x = start(draws)
-    steering = Steering.of(model, draws, x.real, constraints, how.steering)
+    steering = Steering.of(model, draws, x, constraints, how.steering)
     x = steering.begin(x)
     elements = ElementProcess.of(model, draws, x, how.temperature, constraints)
     numbers, frac, cell = x.numbers, x.frac, x.cell
     for now, then in pairwise(torch.linspace(0, 1, how.steps + 1).tolist()):
         t = torch.full((len(draws),), now)
         v_frac, v_cell, logits = predict(numbers, frac, cell, x.real, t)
-        logits = steering.tied(logits)
+        v_frac, logits = steering.aligned(frac, v_frac, now), steering.tied(logits)
         ends = frac + (1 - now) * v_frac, cell + (1 - now) * v_cell
         after, shape = (
             _next_frac(frac, v_frac, now, then, how, draws, x.real),
@@ -112,11 +112,11 @@ def denoise(
         )
         if (correction := steering.correction(ends, numbers, logits, now, then)) is not None:
             after, shape = after + correction[0], shape + correction[1]
-        frac, cell = steering.keep(frac, after, shape)
+        frac, cell = steering.keep(frac, after, shape, then)
         numbers = elements.advance(numbers, logits, then)
         if then < 1:
             after = _corrected(predict, (numbers, frac, cell, x.real), then, how, draws)
-            frac, cell = steering.keep(frac, after, cell)
+            frac, cell = steering.keep(frac, after, cell, then)
     return steering.finish(numbers, frac, cell)
 
 

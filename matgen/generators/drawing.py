@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 from torch_geometric.data import Batch
 
 from matgen.errors import ConfigError
@@ -94,11 +94,13 @@ def draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator
     sizes = allowed_sizes(model, request, len(unit), open_sizes)
     if request.space_group is not None:
         return _draw_symmetric(model, request, stream, sizes)
+    fixed = np.array(request.fixed.numbers if request.fixed else [], dtype=int)
     prior = model.prior.cpu().double().numpy()[sizes]
     weights = (prior + 1e-9).ravel() / (prior + 1e-9).sum()
     size_index, group = divmod(int(stream.choice(len(weights), p=weights)), prior.shape[1])
     size = int(sizes[size_index])
     numbers = np.tile(unit, size // len(unit)) if len(unit) else np.zeros(size, dtype=int)
+    numbers = np.concatenate([fixed, remaining(numbers, fixed)])
     return Draws(
         request=request,
         size=size,
@@ -110,6 +112,24 @@ def draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator
         gumbel=stream.gumbel(size=(size, 119)),
         stream=stream,
     )
+
+
+def remaining(numbers: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+    """Atomic numbers (A,) without those of the fixed atoms (F,); where the composition is open, so many fewer.
+
+    Raises:
+        ConfigError: The composition does not hold the fixed atoms.
+    """
+    if not numbers.any():
+        return numbers[len(fixed) :]
+    left = np.bincount(numbers, minlength=119) - np.bincount(fixed, minlength=119)
+    if (left < 0).any():
+        raise ConfigError(
+            "the composition has not as many atoms of an element as are fixed.",
+            where="fixed",
+            fix="Ask for a number of atoms that holds them.",
+        )
+    return np.repeat(np.arange(119), left)
 
 
 def _draw_symmetric(
@@ -154,6 +174,7 @@ def allowed_sizes(model: PeriodicGenerator, request: Request, unit: int, open_si
     if unit:
         multiples = sizes[sizes % unit == 0]
         sizes = multiples if len(multiples) or unit > model.max_atoms else np.array([unit])
+    sizes = _with_room(sizes, request, unit)
     sizes = sizes[sizes >= len(request.elements)]
     if len(sizes) and not unit and not np.isin(sizes, open_sizes).any():
         raise ConfigError("the request and the constraints leave no element to choose.", where="constraints")
@@ -165,6 +186,29 @@ def allowed_sizes(model: PeriodicGenerator, request: Request, unit: int, open_si
             fix="Ask for a smaller cell, or use the 'retrieval' generator.",
         )
     return sizes
+
+
+def _with_room(sizes: np.ndarray, request: Request, unit: int) -> np.ndarray:
+    """Sizes that hold the fixed atoms, for a formula in whole units."""
+    if request.fixed is None or not request.fixed.numbers:
+        return sizes
+    if request.space_group is not None:
+        raise ConfigError("a space group and fixed atoms cannot be asked for together.", where="fixed")
+    fixed = np.bincount(request.fixed.numbers, minlength=119)
+    foreign = set(np.flatnonzero(fixed)) - {Element(symbol).Z for symbol in request.elements}
+    if request.elements and foreign:
+        raise ConfigError("the fixed atoms are not of the chemical system.", where="fixed")
+    if not unit:
+        return sizes[sizes >= fixed.sum()]
+    held = np.bincount(formula_unit(request), minlength=119)
+    kinds = np.flatnonzero(fixed)
+    if not held[kinds].all():
+        raise ConfigError(
+            "the fixed atoms are not part of the composition that is asked for.",
+            where="fixed",
+            fix="Ask for a formula that holds them.",
+        )
+    return sizes[sizes >= unit * int(np.ceil(fixed[kinds] / held[kinds]).max())]
 
 
 @torch.no_grad()

@@ -38,7 +38,7 @@ class Flow(PeriodicGenerator):
     """
 
     name = "flow"
-    conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target"})
+    conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target", "fixed"})
     acts = frozenset(INSIDE)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:

@@ -101,21 +101,21 @@ def integrate(
         constraints: Those with a mask are met exactly, those with a penalty guide.
     """
     x = start(draws)
-    steering = Steering.of(model, draws, x.real, constraints, how.steering)
+    steering = Steering.of(model, draws, x, constraints, how.steering)
     x = steering.begin(x)
     elements = ElementProcess.of(model, draws, x, how.temperature, constraints)
     numbers, frac, cell = x.numbers, x.frac, x.cell
     for now, then in pairwise(torch.linspace(0, 1, how.steps + 1).tolist()):
         if how.churn and now > 0:
             noise = how.churn * (1 - now) * (then - now) ** 0.5 * normal(draws, x.real)
-            frac, cell = steering.keep(frac, frac + noise, cell)
+            frac, cell = steering.keep(frac, frac + noise, cell, now)
         v_frac, v_cell, logits = predict(numbers, frac, cell, x.real, torch.full((len(draws),), now))
-        logits = steering.tied(logits)
+        v_frac, logits = steering.aligned(frac, v_frac, now), steering.tied(logits)
         moved, changed = (1 + how.annealing * now) * (then - now) * v_frac, (then - now) * v_cell
         ends = frac + (1 - now) * v_frac, cell + (1 - now) * v_cell
         if (correction := steering.correction(ends, numbers, logits, now, then)) is not None:
             moved, changed = moved + correction[0], changed + correction[1]
-        frac, cell = steering.keep(frac, frac + moved, cell + changed)
+        frac, cell = steering.keep(frac, frac + moved, cell + changed, then)
         numbers = elements.advance(numbers, logits, then)
     return steering.finish(numbers, frac, cell)
 

@@ -70,6 +70,7 @@ def solve_as_asked(
             break
         draws = [draw(model, requests[i], streams[i], sizes) for i in left]
         for i, drawn, data in zip(left, draws, solve_in_chunks(draws, solve).to_data_list(), strict=True):
+            _fix(data, requests[i])
             if attempt > PLAIN and not _as_asked(data, requests[i], constraints):
                 _displace(data, drawn)
             if _as_asked(data, requests[i], constraints):
@@ -84,6 +85,14 @@ def solve_as_asked(
             fix="Ask for more atoms, another composition or another space group.",
         )
     return Batch.from_data_list([done[i] for i in range(len(requests))])
+
+
+def _fix(data: Data, request: Request) -> None:
+    """Put fixed atoms and a fixed cell exactly where they were asked for."""
+    if request.fixed is not None and request.fixed.numbers:
+        data.frac[: len(request.fixed.numbers)] = torch.tensor(request.fixed.frac, dtype=data.frac.dtype) % 1.0
+    if request.fixed is not None and request.fixed.cell is not None:
+        data.cell = torch.tensor([request.fixed.cell], dtype=data.cell.dtype)
 
 
 def _displace(data: Data, drawn: Draws) -> None:

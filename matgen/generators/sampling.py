@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from matgen.constraints.base import Constraint
+    from matgen.data.fixed import Fixed
     from matgen.execution import Executor, Row
 
 
@@ -39,6 +40,7 @@ def sample(
     n_atoms: int | None = None,
     space_group: int | None = None,
     target: Mapping[str, float] | None = None,
+    fixed: Fixed | None = None,
     constraints: Sequence[Spec] = (),
     config: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -55,6 +57,7 @@ def sample(
         n_atoms: Atoms in the primitive cell.
         space_group: International number.
         target: Wanted property values by property name.
+        fixed: Atoms and cell that are given, see :func:`matgen.data.fixed.read_fixed`.
         constraints: Act inside sampling as ``mask``, ``penalty`` or ``project``, as far as they and the generator
             can; those told ``roles: [check]`` reject finished samples. See :mod:`matgen.constraints`.
         config: Settings of a generator that is named without weights, for example ``{"library": DATASET}``.
@@ -68,7 +71,7 @@ def sample(
     Raises:
         ConfigError: The generator cannot honour the request or use a constraint, or they cannot be met together.
     """
-    request = Request(n, formula, chemical_system, n_atoms, space_group, dict(target or {}))
+    request = Request(n, formula, chemical_system, n_atoms, space_group, dict(target or {}), fixed)
     generator = _loaded(str(model), _spelled(config))
     request.require_honoured_by(generator.conditions, generator.name)
     acting = build_acting(constraints)

@@ -13,6 +13,7 @@ import torch
 
 from matgen.generators.dense import Crystals
 from matgen.generators.guidance import BEGIN, SETTLING, Guidance
+from matgen.generators.paths import shortest
 from matgen.nn.cell import log_stretch, stretch
 
 if TYPE_CHECKING:
@@ -88,6 +89,59 @@ class SymmetryField:
 
 
 @dataclass(frozen=True)
+class Pins:
+    """Atoms and cells that are given, and the noise from which each of them comes to its place.
+
+    Args:
+        atoms: (S, A) which atoms are fixed.
+        frac: (S, A, 3) where.
+        cells: (S,) which cells are fixed.
+        cell: (S, 6) how, standardised.
+        start: (S, A, 3) and (S, 6), coordinates and standardised cells at time 0.
+    """
+
+    atoms: Tensor
+    frac: Tensor
+    cells: Tensor
+    cell: Tensor
+    start: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, model: PeriodicGenerator, draws: Sequence[Draws], x: Crystals) -> Pins | None:
+        """What the requests fix, None where nothing is."""
+        asked = [d.request.fixed for d in draws]
+        if not any(asked):
+            return None
+        atoms, frac = torch.zeros_like(x.real), torch.zeros_like(x.frac)
+        cells = torch.tensor([fixed is not None and fixed.cell is not None for fixed in asked])
+        basis = torch.eye(3, dtype=torch.float64).repeat(len(draws), 1, 1)
+        for i, fixed in enumerate(asked):
+            if fixed is not None and fixed.numbers:
+                atoms[i, : len(fixed.numbers)] = True
+                frac[i, : len(fixed.numbers)] = torch.tensor(fixed.frac)
+            if fixed is not None and fixed.cell is not None:
+                basis[i] = torch.tensor(fixed.cell, dtype=torch.float64)
+        cell = model.standardise(log_stretch(basis).to(x.cell), x.real.sum(1))
+        return cls(atoms, frac, cells, cell, (x.frac, x.cell))
+
+    def aligned(self, frac: Tensor, velocity: Tensor, now: float) -> Tensor:
+        """(S, A, 3) The velocity with a common drift by which the predicted fixed atoms are on average in place.
+
+        A network does not know where the origin of a crystal lies; the fixed atoms tell it.
+        """
+        gap = shortest(self.frac - frac - (1 - now) * velocity) * self.atoms[..., None]
+        drift = gap.sum(1, keepdim=True) / self.atoms.sum(1).clamp_min(1)[:, None, None]
+        return velocity + drift / (1 - now)
+
+    def placed(self, frac: Tensor, cell: Tensor, then: float) -> tuple[Tensor, Tensor]:
+        """Coordinates and cells at a time, the fixed ones on the straight way from their noise to their place."""
+        start, shape = (x.to(frac) for x in self.start)
+        way = start + then * shortest(self.frac.to(frac) - start)
+        frac = torch.where(self.atoms[..., None], way, frac)
+        return frac, torch.where(self.cells[:, None], (1 - then) * shape + then * self.cell.to(cell), cell)
+
+
+@dataclass(frozen=True)
 class Steering:
     """Constraints, symmetry and fixed parts of S samples, as they act in every step of a sampler.
 
@@ -96,19 +150,21 @@ class Steering:
         real: (S, A), False on padding.
         guidance: By penalties.
         field: Symmetry, where asked for.
+        pins: Atoms and cells that are given.
     """
 
     model: PeriodicGenerator
     real: Tensor
     guidance: Guidance
     field: SymmetryField | None
+    pins: Pins | None = None
 
     @classmethod
     def of(
         cls,
         model: PeriodicGenerator,
         draws: Sequence[Draws],
-        real: Tensor,
+        x: Crystals,
         constraints: Sequence[Constraint],
         strength: float,
     ) -> Steering:
@@ -117,12 +173,12 @@ class Steering:
         Args:
             model: The generator.
             draws: The samples.
-            real: (S, A).
+            x: Their noise.
             constraints: Those that act as a penalty guide.
             strength: Of the guidance.
         """
-        field = SymmetryField.of([d.subspace for d in draws], real.shape[1])
-        return cls(model, real, Guidance.of(model, constraints, strength), field)
+        field = SymmetryField.of([d.subspace for d in draws], x.real.shape[1])
+        return cls(model, x.real, Guidance.of(model, constraints, strength), field, Pins.of(model, draws, x))
 
     def begin(self, x: Crystals) -> Crystals:
         """The noise that samples start from, within what is asked."""
@@ -130,6 +186,10 @@ class Steering:
             return x
         frac = torch.where(self.field.symmetric[:, None, None], self.field.origin.to(x.frac), x.frac)
         return Crystals(x.numbers, frac, self._shape(x.cell), x.real)
+
+    def aligned(self, frac: Tensor, velocity: Tensor, now: float) -> Tensor:
+        """(S, A, 3) The predicted velocity of the coordinates, moving with the fixed atoms where there are any."""
+        return velocity if self.pins is None else self.pins.aligned(frac, velocity, now)
 
     def tied(self, logits: Tensor) -> Tensor:
         """(S, A, 119) Element logits, for each atom the mean of those that are to have its element."""
@@ -157,17 +217,18 @@ class Steering:
         moved, changed = self.guidance.displacement(kinds, *ends, self.real)
         return share * moved, share * changed
 
-    def keep(self, before: Tensor, after: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Coordinates and standardised cell of a step, projected.
+    def keep(self, before: Tensor, after: Tensor, cell: Tensor, then: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Coordinates and standardised cell of a step, projected, with fixed ones where they are at that time.
 
         Args:
             before: (S, A, 3) coordinates before the step, within what is asked.
             after: (S, A, 3) after it, not wrapped.
             cell: (S, 6) after it.
+            then: Time after it.
         """
-        if self.field is None:
-            return after, cell
-        return before + self.field.displacement(after - before), self._shape(cell)
+        if self.field is not None:
+            after, cell = before + self.field.displacement(after - before), self._shape(cell)
+        return (after, cell) if self.pins is None else self.pins.placed(after, cell, then)
 
     def finish(self, numbers: Tensor, frac: Tensor, cell: Tensor) -> Crystals:
         """The finished crystals: settled under the penalties, and projected in double precision."""

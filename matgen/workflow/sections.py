@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field
 
 from matgen.constraints.specification import build_acting, build_constraints, specify
+from matgen.data.fixed import Fixed, read_fixed
 from matgen.data.ingest import IngestOptions
 from matgen.errors import ConfigError
 from matgen.generators.base import CARD
@@ -84,6 +85,24 @@ class TrainSection(GeneratorRecipe):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")] = "trained"
 
 
+class FixedSection(Section):
+    """Atoms and cell that are given; the generator makes the rest.
+
+    Args:
+        file: A structure file with one crystal.
+        sites: Which of its atoms, such as ``0-3,7`` or ``none``; all where not given.
+        cell: Whether its cell is given, too.
+    """
+
+    file: Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
+    sites: str | None = None
+    cell: bool = True
+
+    def read(self) -> Fixed:
+        """What is fixed."""
+        return read_fixed(self.file, self.sites, cell=self.cell)
+
+
 class SampleSection(Section):
     """One generator and what is asked of it.
 
@@ -95,6 +114,7 @@ class SampleSection(Section):
         n_atoms: Atoms in the primitive cell.
         space_group: International number.
         target: Wanted property values by property name.
+        fixed: Atoms and cell that are given.
         constraints: Act inside sampling as ``mask``, ``penalty`` or ``project``; ``roles`` of one limits it to some of
             them, and with ``check`` it also rejects finished samples.
         config: Settings of a generator that is named without weights.
@@ -110,6 +130,7 @@ class SampleSection(Section):
     n_atoms: Count | None = None
     space_group: Annotated[int, Field(ge=1, le=230)] | None = None
     target: dict[str, float] = Field(default={})
+    fixed: FixedSection | None = None
     constraints: Acting = Field(default=[])
     config: dict[str, Any] = Field(default={})
     options: dict[str, Any] = Field(default={})
@@ -118,7 +139,8 @@ class SampleSection(Section):
 
     def asked(self) -> dict[str, Any]:
         """The fields of a request, by name."""
-        return self.model_dump(include={"n", "formula", "chemical_system", "n_atoms", "space_group", "target"})
+        asked = self.model_dump(include={"n", "formula", "chemical_system", "n_atoms", "space_group", "target"})
+        return asked if self.fixed is None else {**asked, "fixed": self.fixed.read()}
 
 
 CHECKED = (

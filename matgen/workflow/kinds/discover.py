@@ -194,7 +194,8 @@ class Discover(Workflow):
 
         libraries = [entry.config.get("library") for entry in self.sample]
         names = [SHIPPED / entry.model for entry in self.sample] + [Path(entry.model) for entry in self.sample]
-        return tuple(path for path in [*names, *(Path(lib) for lib in libraries if lib)] if path.exists())
+        files = [*libraries, *(entry.fixed.file for entry in self.sample if entry.fixed)]
+        return tuple(path for path in [*names, *(Path(file) for file in files if file)] if path.exists())
 
     def _known(self) -> tuple[Path, ...]:
         from matgen.evaluate.known import SHIPPED
