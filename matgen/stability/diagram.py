@@ -27,7 +27,7 @@ def draw_hull(
     Args:
         system: Chemical symbols.
         out: ``.html`` (interactive, opens offline) or ``.png``.
-        reference: Name of a shipped table, path of one's own, or a table.
+        reference: Name of a shipped table, path of one's own, a table, or ``mp``.
 
     Returns:
         ``reference``, and the formulas that are ``stable`` and ``unstable`` in it.
@@ -35,7 +35,7 @@ def draw_hull(
     Raises:
         ConfigError: Not two to four elements, an element without a reference, or another kind of file.
     """
-    table = reference if isinstance(reference, ReferenceTable) else load_reference(reference)
+    table = reference if isinstance(reference, ReferenceTable) else load_reference(reference, [system])
     _require_drawable(system, table)
     diagram = PhaseDiagram(table.within(system))
     _write(diagram, Path(out), f"{'-'.join(system)}, reference hull {table.name}")

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_FIXES = {
+    False: "Use a reference table made with the same potential (matgen hull --build-reference).",
+    True: "Energies of density functional theory are judged by those of the same functional and corrections alone.",
+}
+"""What to do about two scales, by whether one is that of density functional theory."""
+
+
 @dataclass(frozen=True)
 class EnergyScale:
     """What an energy is measured on: two energies may be subtracted only if their scales are equal.
@@ -73,6 +80,6 @@ class Energies:
             raise ConfigError(
                 f"energies on the scale {str(self.scale)!r} cannot be compared with {str(scale)!r}.",
                 where=where,
-                fix="Use a reference table made with the same potential (matgen hull --build-reference).",
+                fix=_FIXES["dft-" in f"{self.scale} {scale}"],
             )
         return self.per_atom

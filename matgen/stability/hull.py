@@ -36,7 +36,8 @@ def hull(
 
     Args:
         candidates: With ``energy`` (or ``energy_unrelaxed``) and ``energy_scale``, as :func:`relax` adds them.
-        reference: Name of a shipped table, path of one's own, or a table.
+        reference: Name of a shipped table, path of one's own, a table, or ``mp`` for energies of density functional
+            theory from the Materials Project, by which only such energies are judged.
         energies: Which column to judge; with ``energy_unrelaxed`` the new columns end in ``_unrelaxed`` too.
 
     Returns:
@@ -48,7 +49,8 @@ def hull(
     Raises:
         ConfigError: There are no energies, or they are on another scale than the table's.
     """
-    table = reference if isinstance(reference, ReferenceTable) else load_reference(reference)
+    systems = {tuple(sorted(e.symbol for e in s.composition.elements)) for s in candidates.structures}
+    table = reference if isinstance(reference, ReferenceTable) else load_reference(reference, systems)
     values = _energies(candidates, energies, table)
     known = table.element_energies
     compositions = [s.composition for s in candidates.structures]

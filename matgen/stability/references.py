@@ -105,16 +105,26 @@ class ReferenceTable:
         return cls(pd.read_parquet(folder / ENTRIES), scale, card["name"], card)
 
 
-def load_reference(name: str | Path = "chgnet-0.3.0") -> ReferenceTable:
-    """A shipped table by name, a folder that :meth:`ReferenceTable.save` wrote, or a user's own table.
+def load_reference(name: str | Path = "chgnet-0.3.0", systems: Iterable[Iterable[str]] | None = None) -> ReferenceTable:
+    """A shipped table by name, a folder that :meth:`ReferenceTable.save` wrote, a user's own table, or ``mp``.
 
     A user's table is CSV or Parquet with ``formula``, ``energy`` (eV/atom), ``potential`` and, if the energies contain
-    corrections, ``correction``.
+    corrections, ``correction``. ``mp`` asks the Materials Project for its energies by density functional theory (see
+    :func:`matgen.stability.project_reference.project_reference`); ``mp?functional=R2SCAN`` for those of another
+    functional.
+
+    Args:
+        name: Which table.
+        systems: Chemical systems that ``mp`` is asked for.
 
     Raises:
         ConfigError: No such table.
         DataError: The table lacks columns or mixes scales.
     """
+    if str(name).partition("?")[0] == "mp":
+        from matgen.stability.project_reference import named_reference
+
+        return named_reference(str(name), systems)
     return _load(str(name))
 
 

@@ -17,7 +17,7 @@ from matgen.data.readers.documents import record
 from matgen.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matgen.data.readers.web import WebClient
     from matgen.data.records import Record
@@ -65,9 +65,22 @@ class MaterialsProject(Reader):
             ConfigError: There is no API key, or the query makes no sense.
             DataError: The server fails, or its pages do not add up to the number of documents it announces.
         """
+        number = 0
         query = _query(source.removeprefix("mp:").strip())
-        url = os.environ.get(ENDPOINT_VARIABLE, ENDPOINT).rstrip("/") + f"/{SUMMARY}"
-        fixed: dict[str, str | int] = {"_fields": ",".join(FIELDS), "_all_fields": "false", "_limit": PAGE}
+        for number, document in enumerate(self.documents(SUMMARY, query, FIELDS), start=1):
+            yield record(document, number, source)
+        if number == 0:
+            raise DataError("nothing in the Materials Project answers this query.", where=source)
+
+    def documents(self, endpoint: str, query: Mapping[str, str], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The documents of an endpoint that answer a query, page after page.
+
+        Raises:
+            ConfigError: There is no API key.
+            DataError: The server fails, or its pages do not add up to the number of documents it announces.
+        """
+        url = os.environ.get(ENDPOINT_VARIABLE, ENDPOINT).rstrip("/") + f"/{endpoint}"
+        fixed: dict[str, str | int] = {"_fields": ",".join(fields), "_all_fields": "false", "_limit": PAGE}
         number, announced = 0, 1
         with self.client() as client:
             while number < announced:
@@ -75,12 +88,9 @@ class MaterialsProject(Reader):
                 documents, announced = _page(page, url)
                 if not documents:
                     break
-                for document in documents:
-                    number += 1
-                    yield record(document, number, source)
-        if number == 0:
-            raise DataError("nothing in the Materials Project answers this query.", where=source)
-        if number < announced:
+                number += len(documents)
+                yield from documents
+        if 0 < number < announced:
             raise DataError(f"only {number} of {announced} documents arrived.", where=url, fix="Try again.")
 
 
