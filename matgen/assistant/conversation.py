@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matgen.assistant.asking import ask
+from matgen.assistant.fulfilment import sample_command
 from matgen.assistant.records import ask_run, parse_query
 from matgen.assistant.wishes import is_wish, parse_wish, spelled_out
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from matgen.assistant.backends import Backend
     from matgen.assistant.document import Answer
     from matgen.assistant.retrieval import Index
-    from matgen.data.request import Request
+    from matgen.assistant.wishes import Wish
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the assistant says to one line: an answer, or a request that waits for the user's yes."""
+    """What the assistant says to one line: an answer, or a wish that waits for the user's yes."""
 
     text: str
     answer: Answer | None = None
-    request: Request | None = None
+    wish: Wish | None = None
 
     @property
     def command(self) -> str:
-        """The command that carries a confirmed request out."""
-        return sample_command(self.request) if self.request else ""
+        """The command that carries a confirmed wish out."""
+        return sample_command(self.wish) if self.wish else ""
 
 
 @dataclass
@@ -50,8 +50,8 @@ class Conversation:
     def reply(self, line: str) -> Reply:
         """The reply to one line of the user."""
         if is_wish(line):
-            request = parse_wish(line)
-            return Reply(f"I understood: {spelled_out(request)}.", request=request)
+            wish = parse_wish(line)
+            return Reply(f"I understood: {spelled_out(wish)}.", wish=wish)
         if self.run is not None and (
             "candidate" in line.lower() or "reject" in line.lower() or not parse_query(line).empty
         ):
@@ -60,15 +60,3 @@ class Conversation:
                 return Reply(answer.text, answer)
         answer = ask(line, self.index, backend=self.backend)
         return Reply(answer.text, answer)
-
-
-def sample_command(request: Request, model: str = "flow-mp20", out: str = "candidates.extxyz") -> str:
-    """The command line of ``matgen sample`` for a request."""
-    parts = ["matgen", "sample", model, "--out", out, "--n", str(request.n)]
-    for name in ("formula", "chemical_system", "n_atoms", "space_group"):
-        value = getattr(request, name)
-        if value is not None:
-            parts += [f"--{name.replace('_', '-')}", str(value)]
-    for name, value in request.target.items():
-        parts += ["--set", f"target.{name}={value:g}"]
-    return shlex.join(parts)

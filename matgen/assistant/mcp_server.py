@@ -78,12 +78,14 @@ class ReadOnly:
         ]
 
     def understand_wish(self, text: str) -> dict[str, Any]:
-        """Turn a wish for new structures into a typed request; nothing is generated."""
+        """Turn a wish for new structures into a typed request and constraints; nothing is generated."""
         from dataclasses import asdict
 
-        from matgen.assistant.wishes import parse_wish
+        from matgen.assistant.fulfilment import sample_command
+        from matgen.assistant.wishes import parse_wish, spelled_out
 
-        return asdict(parse_wish(text))
+        wish = parse_wish(text)
+        return {**asdict(wish), "understood": spelled_out(wish), "command": sample_command(wish)}
 
     @property
     def tools(self) -> tuple[Callable[..., Any], ...]:

@@ -7,22 +7,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from matgen.cli.console import Json, emit
+from matgen.cli.console import Json, emit, stderr
 
 if TYPE_CHECKING:
     from matgen.assistant.document import Answer, Citation
 
 
 def verb(
-    question: Annotated[str, typer.Argument(help="The question, in plain words.")],
+    question: Annotated[
+        str, typer.Argument(help="A question, or a wish such as: 20 lead-free cubic oxides with a band gap of 2 eV.")
+    ],
     corpus: Annotated[Path | None, typer.Option(help="Corpus folder [default: $MATGEN_HOME/corpus].")] = None,
     run: Annotated[Path | None, typer.Option(help="A run folder: ask about its candidates instead.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file that chooses a language model.")] = None,
     log: Annotated[Path | None, typer.Option(help="Append the answer's scores to this JSONL file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the structures of a wish go, once it is confirmed.")] = None,
+    model: Annotated[str, typer.Option(help="Generator that a wish goes to.")] = "flow-mp20",
+    seed: Annotated[int, typer.Option(help="Same seed, same structures.")] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm the wish beforehand.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Answer a question from the corpus, every sentence with a citation that was checked."""
+    """Answer a question from the corpus, every sentence with a citation that was checked; or hear a wish.
+
+    A wish is shown as it was understood. It runs only with --out and after a yes.
+    """
     from matgen.assistant.asking import ask
+    from matgen.assistant.wishes import is_wish
+
+    if run is None and is_wish(question):
+        _wish(question, model, out, seed, yes, as_json)
+        return
     from matgen.assistant.knowledge import open_index
 
     if run is not None:
@@ -41,6 +55,29 @@ def verb(
 
         record(log, question, answer)
     emit(answer.as_dict(), as_json, as_text(answer))
+
+
+def _wish(text: str, model: str, out: Path | None, seed: int, yes: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from matgen.assistant.fulfilment import fulfil, sample_command
+    from matgen.assistant.wishes import parse_wish, spelled_out
+
+    wish = parse_wish(text)
+    understood, command = spelled_out(wish), sample_command(wish, model, str(out or "candidates.extxyz"))
+    shown = {**asdict(wish), "understood": understood, "command": command}
+    if out is None:
+        emit(shown, as_json, f"I understood: {understood}.\n\n{command}".replace("[", r"\["))
+        return
+    stderr.print(f"I understood: {understood}.", markup=False, soft_wrap=True)
+    if not yes:
+        typer.confirm("Is this what you want?", abort=True, err=True)
+    from matgen.data.structures import write_structures
+
+    made = fulfil(wish, model, seed)
+    write_structures(out, made.table, made.structures)
+    numbers = {"structures": len(made), "rejected": len(made.rejected), "out": str(out)}
+    emit({**shown, **numbers}, as_json, "\n".join(f"{k}: {v}" for k, v in numbers.items()))
 
 
 def as_text(answer: Answer) -> str:

@@ -30,7 +30,7 @@ def verb(
         except MatgenError as error:
             stdout.print(str(error), markup=False)
             continue
-        if reply.request is not None:
+        if reply.wish is not None:
             stdout.print(reply.text, markup=False)
             if typer.confirm("Is this what you want?"):
                 stdout.print(reply.command, markup=False)

@@ -7,35 +7,7 @@ import pytest
 from matgen.assistant.conversation import Conversation
 from matgen.assistant.knowledge import knowledge, shipped_index
 from matgen.assistant.mcp_server import ReadOnly, build_server
-from matgen.assistant.wishes import is_wish, parse_wish, spelled_out
 from matgen.data.candidates import Candidates
-from matgen.data.request import Request
-from matgen.errors import ConfigError
-
-
-@pytest.mark.parametrize(
-    ("text", "request_"),
-    [
-        ("Generate 20 structures in the Li-P-S system", Request(20, chemical_system="Li-P-S")),
-        ("propose 5 new crystals of strontium titanate", Request(5, formula="SrTiO3")),
-        ("I want 8 materials with a band gap of 1500 meV", Request(8, target={"band_gap": 1.5})),
-        ("sample 3 structures of NaCl with 8 atoms in space group 225", Request(3, "NaCl", None, 8, 225)),
-        ("design a crystal with space group 62", Request(1, space_group=62)),
-    ],
-)
-def test_wishes_become_requests(text, request_):
-    assert is_wish(text)
-    assert parse_wish(text) == request_
-
-
-@pytest.mark.parametrize("text", ["Generate structures", "generate 3 structures of NaCl and KCl"])
-def test_what_is_unclear_is_refused(text):
-    with pytest.raises(ConfigError):
-        parse_wish(text)
-
-
-def test_a_request_is_spelled_out_before_it_is_confirmed():
-    assert spelled_out(Request(2, formula="NaCl", n_atoms=8)) == "2 structures with formula NaCl; n atoms 8"
 
 
 @pytest.fixture
