@@ -44,10 +44,12 @@ class Symmetry:
     Args:
         space_group: International number.
         n_primitive: Number of atoms in the primitive cell.
+        letters: (A,) letter of each atom's Wyckoff position, in the standard setting.
     """
 
     space_group: int
     n_primitive: int
+    letters: tuple[str, ...]
 
 
 def find_symmetry(structure: Structure, symprec: float = SYMPREC) -> Symmetry | None:
@@ -68,13 +70,22 @@ def find_symmetry(structure: Structure, symprec: float = SYMPREC) -> Symmetry | 
         found = moyopy.MoyoDataset(content, symprec=symprec)
     except ValueError:  # moyo's name for every cell in which it finds no symmetry operations
         return None
-    return Symmetry(int(found.number), len(found.prim_std_cell.numbers))
+    return Symmetry(int(found.number), len(found.prim_std_cell.numbers), tuple(found.wyckoffs))
 
 
 def space_group_number(structure: Structure, symprec: float = SYMPREC) -> int | None:
     """International number of the space group, None where :func:`find_symmetry` has no answer."""
     found = find_symmetry(structure, symprec)
     return found.space_group if found else None
+
+
+def occupied_positions(structure: Structure, symprec: float = SYMPREC) -> tuple[int, frozenset[tuple[str, str]]] | None:
+    """Space group, and the Wyckoff letters that each element occupies; None as for :func:`space_group_number`."""
+    found = find_symmetry(structure, symprec)
+    if found is None:
+        return None
+    symbols = [str(site.specie.symbol) for site in structure]
+    return found.space_group, frozenset(zip(symbols, found.letters, strict=True))
 
 
 @cache
