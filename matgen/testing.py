@@ -20,7 +20,7 @@ from matgen.generators.base import load_generator
 from matgen.runtime import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pymatgen.core import Structure
 
@@ -45,6 +45,7 @@ def check_generator(
     data: TrainingSet | SequenceSet | None = None,
     n: int = 4,
     elements: Sequence[str] = MASKED,
+    asked: Sequence[Mapping[str, Any]] = ASKED,
     **options: Any,
 ) -> None:
     """Run the whole battery.
@@ -54,12 +55,13 @@ def check_generator(
         data: For learned generators, what a loss can be computed on.
         n: Samples of each request.
         elements: What a mask leaves; a generator of molecules needs hydrogen and carbon.
+        asked: Fields of requests; those that the generator does not honour are left out.
         options: Passed to ``sample``, for example to make it quick.
     """
-    for asked in ASKED:
-        if set(asked) <= generator.conditions:
-            check_repeats(generator, Request(n=n, **asked), **options)
-            check_honoured(generator, Request(n=n, **asked), **options)
+    for fields in asked:
+        if set(fields) <= generator.conditions:
+            check_repeats(generator, Request(n=n, **fields), **options)
+            check_honoured(generator, Request(n=n, **fields), **options)
     check_refusals(generator, **options)
     check_masks(generator, n, elements, **options)
     check_saved(generator, n, **options)

@@ -7,15 +7,19 @@ gives the velocities and the element probabilities. Shapes: S systems, A atoms, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from matgen.constraints.base import INSIDE
+from matgen.errors import ConfigError
 from matgen.generators.base import GENERATORS
 from matgen.generators.dense import Crystals
 from matgen.generators.flow_likelihood import flow_log_prob
 from matgen.generators.flow_sampler import Integration, sample_flow
+from matgen.generators.molecule_box import aligned, box_noise, random_rotations, turned
+from matgen.generators.molecule_sampler import sample_molecules
 from matgen.generators.paths import pair_noise, revealed, straight, torus
 from matgen.generators.periodic import PeriodicGenerator, field_losses
 
@@ -38,6 +42,7 @@ class Flow(PeriodicGenerator):
     """
 
     name = "flow"
+    learns_molecules = True
     conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target", "fixed"})
     acts = frozenset(INSIDE)
 
@@ -47,20 +52,37 @@ class Flow(PeriodicGenerator):
         Half of the systems have their composition given; each condition is dropped in part of the systems.
         """
         x1 = Crystals.of(batch)
+        isolated = batch.isolated if self.molecules else None
+        if isolated is not None:
+            turn = random_rotations(len(isolated), rng)
+            x1 = replace(x1, frac=torch.where(isolated[:, None, None], turned(x1.frac, turn), x1.frac))
         s, a = x1.numbers.shape
         t = 1 - torch.rand(s, generator=rng).pow(1.25) * 0.999
         given = torch.rand(s, generator=rng) < 0.5
         shown = given[:, None] | revealed(torch.rand(s, a, generator=rng), t, self.reveal_end)
         kinds = torch.where(given[:, None], x1.numbers, 0)
-        noise = pair_noise(torch.rand(s, a, 3, generator=rng), x1.frac, kinds, x1.real)
+        noise = self._noise(x1, kinds, isolated, rng)
         frac, frac_velocity = torus(noise, x1.frac, t)
         sizes = x1.real.sum(1)
         cell, cell_velocity = straight(torch.randn(s, 6, generator=rng), self.standardise(x1.cell, sizes), t)
+        if isolated is not None:
+            cell = cell.masked_fill(isolated[:, None], 0.0)
         group = self.group_shown(batch, rng)
         targets = self.targets_shown(batch, rng)
         numbers = torch.where(shown, x1.numbers, 0)
-        predicted = self(numbers, frac, cell, x1.real, t, given, group, targets)
-        return field_losses(predicted, (frac_velocity, cell_velocity), x1, x1.real & ~shown)
+        predicted = self(numbers, frac, cell, x1.real, t, given, group, targets, isolated=isolated)
+        return field_losses(predicted, (frac_velocity, cell_velocity), x1, x1.real & ~shown, isolated)
+
+    def _noise(self, x1: Crystals, kinds: Tensor, isolated: Tensor | None, rng: torch.Generator) -> Tensor:
+        """(S, A, 3) noise paired with the data: uniform in cells, Gaussian around the middle of boxes."""
+        uniform = torch.rand(x1.frac.shape, generator=rng)
+        if isolated is None:
+            return pair_noise(uniform, x1.frac, kinds, x1.real)
+        mine = isolated[:, None, None]
+        noise = torch.where(mine, box_noise(torch.randn(x1.frac.shape, generator=rng), x1.real), uniform)
+        # Turned before atoms are exchanged and again after it: both shorten the way, neither changes the distribution.
+        noise = torch.where(mine, aligned(pair_noise(noise, x1.frac, kinds, x1.real), x1.frac, x1.real), noise)
+        return pair_noise(noise, x1.frac, kinds, x1.real)
 
     def log_prob(self, batch: Batch, *, rng: torch.Generator, steps: int = 25, probes: int = 1) -> Tensor:
         """(S,) log density in nats of coordinates and cell **given** elements and number of atoms.
@@ -82,9 +104,26 @@ class Flow(PeriodicGenerator):
         *,
         rng: Streams,
         constraints: Sequence[Constraint] = (),
+        molecules: bool | None = None,
         **options: Any,
     ) -> Batch:
-        """One crystal a request; ``options`` are those of :class:`matgen.generators.flow_sampler.Integration`."""
+        """One structure a request.
+
+        Args:
+            requests: What is asked of each sample.
+            rng: Streams by sample index.
+            constraints: Act as :func:`matgen.generators.flow_sampler.sample_flow` says.
+            molecules: Whether molecules are drawn; by default where the model has learned nothing else.
+            options: Of :class:`matgen.generators.flow_sampler.Integration`. Unless it is given, molecules are drawn
+                without annealing, which contracts them.
+        """
         for request in requests:
             request.require_honoured_by(self.conditions, self.name)
+        if molecules is None:
+            molecules = self.molecules and not self.prior.any()
+        if molecules and not self.molecules:
+            raise ConfigError("this model has learned no molecules.", where="molecules", fix="Use 'flow-qm9'.")
+        if molecules:
+            how = Integration(**{"annealing": 0.0, **options})
+            return sample_molecules(self, requests, how, rng=rng, constraints=constraints)
         return sample_flow(self, requests, Integration(**options), rng=rng, constraints=constraints)

@@ -120,32 +120,35 @@ def integrate(
     return steering.finish(numbers, frac, cell)
 
 
-def predictor(model: PeriodicGenerator, draws: Sequence[Draws], guidance: float) -> Predict:
+def predictor(
+    model: PeriodicGenerator, draws: Sequence[Draws], guidance: float, isolated: Tensor | None = None
+) -> Predict:
     """The network under what is asked; here, between predicting and stepping, is where guidance acts.
 
     Args:
         model: The network.
         draws: What is asked of each system.
         guidance: Strength of classifier-free guidance towards the targets, where there are any.
+        isolated: (S,) which systems are molecules; None where none is.
     """
     given = torch.tensor([d.request.formula is not None for d in draws])
     group = torch.tensor([d.group for d in draws])
     targets = torch.cat([_targets(model, d.request) for d in draws])
 
     def predict(numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _guided(model, (numbers, frac, cell, real, t, given, group), targets, guidance)
+        return _guided(model, (numbers, frac, cell, real, t, given, group), targets, guidance, isolated)
 
     return predict
 
 
 def _guided(
-    model: PeriodicGenerator, state: tuple[Tensor, ...], targets: Tensor, guidance: float
+    model: PeriodicGenerator, state: tuple[Tensor, ...], targets: Tensor, guidance: float, isolated: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Extrapolate from the prediction without targets through the one with them."""
-    conditional = model(*state, targets)
+    conditional = model(*state, targets, isolated=isolated)
     if targets.isnan().all() or guidance == 1.0:
         return conditional[0], conditional[1], conditional[2]
-    free = model(*state, torch.full_like(targets, torch.nan))
+    free = model(*state, torch.full_like(targets, torch.nan), isolated=isolated)
     frac, cell, logits = (f + guidance * (c - f) for f, c in zip(free, conditional, strict=True))
     return frac, cell, logits
 

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from matgen.data.batches import BOX
+from matgen.errors import ConfigError
 from matgen.generators.base import Generator
+from matgen.generators.molecule_box import UNIT
 from matgen.generators.paths import centred
 from matgen.nn.precision import inference_precision
 from matgen.nn.transformer import PeriodicTransformer
@@ -40,7 +43,7 @@ class Condition(nn.Module):
 
     waves: Tensor
 
-    def __init__(self, width: int, max_atoms: int, targets: int) -> None:
+    def __init__(self, width: int, max_atoms: int, targets: int, molecules: bool = False) -> None:
         super().__init__()
         self.register_buffer("waves", pi * 2.0 ** torch.arange(8), persistent=False)
         self.time = nn.Sequential(nn.Linear(17, width), nn.SiLU(), nn.Linear(width, width))
@@ -51,8 +54,18 @@ class Condition(nn.Module):
         self.targets = nn.ModuleList(
             nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width, bias=False)) for _ in range(targets)
         )
+        self.isolated = nn.Parameter(torch.zeros(width)) if molecules else None
 
-    def forward(self, t: Tensor, cell: Tensor, given: Tensor, size: Tensor, group: Tensor, targets: Tensor) -> Tensor:
+    def forward(
+        self,
+        t: Tensor,
+        cell: Tensor,
+        given: Tensor,
+        size: Tensor,
+        group: Tensor,
+        targets: Tensor,
+        isolated: Tensor | None = None,
+    ) -> Tensor:
         """(S, D).
 
         Args:
@@ -62,6 +75,7 @@ class Condition(nn.Module):
             size: (S,) number of atoms.
             group: (S,) space-group number, 0 where not given.
             targets: (S, T) standardised, NaN where not given.
+            isolated: (S,) which systems are molecules; None where none is.
         """
         phase = t[:, None] * self.waves
         h = self.time(torch.cat([t[:, None], phase.sin(), phase.cos()], dim=-1)) + self.cell(cell)
@@ -70,6 +84,8 @@ class Condition(nn.Module):
             known = ~value.isnan()
             pair = torch.stack([value.nan_to_num(), known.to(value.dtype)], dim=-1)
             h = h + embed(pair) * known[:, None]
+        if isolated is not None and self.isolated is not None:
+            h = h + self.isolated * isolated[:, None]
         return h
 
 
@@ -81,16 +97,20 @@ class PeriodicGenerator(Generator):
         max_atoms: Largest cell.
         targets: Properties that can be asked for.
         reveal_end: Time at which all elements are known.
+        molecules: Whether molecules are learned, alone or together with crystals.
         own: Further settings of the family.
     """
 
     steered_by_targets: ClassVar[bool] = True
+    learns_molecules: ClassVar[bool] = False
     cell_mean: Tensor
     cell_std: Tensor
     target_mean: Tensor
     target_std: Tensor
     prior: Tensor
     elements: Tensor
+    molecule_sizes: Tensor
+    molecule_elements: Tensor
 
     def __init__(
         self,
@@ -101,9 +121,14 @@ class PeriodicGenerator(Generator):
         max_atoms: int = 20,
         targets: Sequence[str] = (),
         reveal_end: float = 0.75,
+        molecules: bool = False,
         **own: Any,
     ) -> None:
         targets = list(targets)
+        if molecules and not self.learns_molecules:
+            raise ConfigError(f"the generator {self.name!r} learns no molecules.", where="molecules", fix="Use 'flow'.")
+        # Cards from before there were molecules stay as they are.
+        own = {**own, "molecules": True} if molecules else own
         super().__init__(
             width=width,
             layers=layers,
@@ -114,9 +139,9 @@ class PeriodicGenerator(Generator):
             reveal_end=reveal_end,
             **own,
         )
-        self.max_atoms, self.targets, self.reveal_end = max_atoms, targets, reveal_end
+        self.max_atoms, self.targets, self.reveal_end, self.molecules = max_atoms, targets, reveal_end, molecules
         self.backbone = PeriodicTransformer(width, layers, heads, channels)
-        self.condition = Condition(width, max_atoms, len(targets) if self.steered_by_targets else 0)
+        self.condition = Condition(width, max_atoms, len(targets) if self.steered_by_targets else 0, molecules)
         self.coordinate_head = nn.Linear(width, 3)
         self.cell_head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6))
         self.register_buffer("cell_mean", torch.zeros(6))
@@ -125,6 +150,9 @@ class PeriodicGenerator(Generator):
         self.register_buffer("target_std", torch.ones(len(targets)))
         self.register_buffer("prior", torch.zeros(max_atoms + 1, 231))
         self.register_buffer("elements", torch.zeros(119))
+        if molecules:
+            self.register_buffer("molecule_sizes", torch.zeros(max_atoms + 1))
+            self.register_buffer("molecule_elements", torch.zeros(119))
 
     def prepare(self, data: TrainingSet) -> None:
         """Take from the training data what is not learned by gradient.
@@ -133,15 +161,25 @@ class PeriodicGenerator(Generator):
         """
         from matgen.nn.cell import log_stretch
 
-        cells = log_stretch(data.cell.double()).float() - self._size_shift(data.sizes)
-        self.cell_mean.copy_(cells.mean(0))
-        self.cell_std.copy_(cells.std(0))
+        isolated = data.isolated
+        if isolated.any() and not self.molecules:
+            raise ConfigError("the data hold molecules.", where="config", fix="Set molecules: true, or leave them out.")
         for i, name in enumerate(self.targets):
             known = data.system[name][~data.system[name].isnan()]
             self.target_mean[i], self.target_std[i] = known.mean(), known.std().clamp_min(1e-6)
-        ones = torch.ones(len(data))
-        self.prior.index_put_((data.sizes, data.system["space_group"]), ones, accumulate=True)
         self.elements.copy_(torch.bincount(data.numbers, minlength=119).float())
+        if self.molecules:
+            whole = torch.repeat_interleave(isolated, data.sizes)
+            self.molecule_sizes.copy_(torch.bincount(data.sizes[isolated], minlength=self.max_atoms + 1).float())
+            self.molecule_elements.copy_(torch.bincount(data.numbers[whole], minlength=119).float())
+        if isolated.all():
+            return
+        sizes = data.sizes[~isolated]
+        cells = log_stretch(data.cell[~isolated].double()).float() - self._size_shift(sizes)
+        self.cell_mean.copy_(cells.mean(0))
+        self.cell_std.copy_(cells.std(0).nan_to_num().clamp_min(1e-3))
+        groups = data.system["space_group"][~isolated]
+        self.prior.index_put_((sizes, groups), torch.ones(len(sizes)), accumulate=True)
 
     def forward(
         self,
@@ -154,6 +192,7 @@ class PeriodicGenerator(Generator):
         group: Tensor,
         targets: Tensor,
         steer: Tensor | None = None,
+        isolated: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Velocity of coordinates (S, A, 3), of the standardised cell (S, 6), and element logits (S, A, 119).
 
@@ -167,17 +206,27 @@ class PeriodicGenerator(Generator):
             group: (S,) space-group number, 0 where not given.
             targets: (S, T) standardised, NaN where not given.
             steer: (S, D) joins the condition, for example a projected latent code.
+            isolated: (S,) which systems are molecules, whose cell is the box; None where none is.
         """
-        from matgen.nn.cell import stretch
-
         sizes = real.sum(1)
-        condition = self.condition(t, cell, given, sizes, group, targets)
+        condition = self.condition(t, cell, given, sizes, group, targets, isolated)
         condition = condition if steer is None else condition + steer
         with inference_precision(frac.device):
-            h = self.backbone(numbers, frac, stretch(self.restore(cell, sizes)), real, condition)
+            h = self.backbone(numbers, frac, self._basis(cell, sizes, isolated), real, condition, isolated)
         pooled = (h * real[..., None]).sum(1) / sizes[:, None]
         velocity = centred(self.coordinate_head(h).float(), real)
+        if isolated is not None:
+            velocity = velocity * torch.where(isolated, UNIT, 1.0)[:, None, None]
         return velocity, self.cell_head(pooled).float(), self.backbone.element_logits(h).float()
+
+    def _basis(self, cell: Tensor, sizes: Tensor, isolated: Tensor | None) -> Tensor:
+        """(S, 3, 3) cells in Å; those of molecules are boxes."""
+        from matgen.nn.cell import stretch
+
+        basis = stretch(self.restore(cell, sizes))
+        if isolated is None:
+            return basis
+        return torch.where(isolated[:, None, None], torch.eye(3, device=basis.device) * BOX, basis)
 
     def sample(
         self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
@@ -216,7 +265,11 @@ class PeriodicGenerator(Generator):
 
 
 def field_losses(
-    predicted: tuple[Tensor, Tensor, Tensor], velocities: tuple[Tensor, Tensor], x1: Crystals, hidden: Tensor
+    predicted: tuple[Tensor, Tensor, Tensor],
+    velocities: tuple[Tensor, Tensor],
+    x1: Crystals,
+    hidden: Tensor,
+    isolated: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Squared velocity errors of coordinates and cell, cross entropy of undetermined elements, and their sum.
 
@@ -225,11 +278,16 @@ def field_losses(
         velocities: What the first two should be.
         x1: The data.
         hidden: (S, A) atoms whose element the network did not see.
+        isolated: (S,) which systems are molecules, which have no cell; None where none is.
     """
     v_frac, v_cell, logits = predicted
-    wanted = centred(velocities[0], x1.real)
-    coordinate = ((v_frac - wanted).square().sum(-1) * x1.real).sum() / x1.real.sum() * 4
-    shape = (v_cell - velocities[1]).square().mean() / 2
+    miss = v_frac - centred(velocities[0], x1.real)
+    wrong = (v_cell - velocities[1]).square()
+    if isolated is not None:
+        miss = miss / torch.where(isolated, UNIT, 1.0)[:, None, None]
+        wrong = wrong * ~isolated[:, None]
+    coordinate = (miss.square().sum(-1) * x1.real).sum() / x1.real.sum() * 4
+    shape = wrong.mean() / 2
     element = F.cross_entropy(logits[hidden], x1.numbers[hidden], reduction="sum") / hidden.sum().clamp_min(1)
     return {
         "loss": 2.0 * coordinate + 0.5 * shape + 0.2 * element,

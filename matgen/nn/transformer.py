@@ -14,6 +14,9 @@ from torch.nn import functional as F
 
 from matgen.nn.atoms import AtomTable
 
+SPACING = 1.6
+"""Å; stands for the mean spacing of the atoms of a molecule, so that radial features reach 4.8 Å."""
+
 
 class PairFeatures(nn.Module):
     """Channels of each ordered pair of atoms from the periodic difference of their positions.
@@ -36,13 +39,19 @@ class PairFeatures(nn.Module):
         self.register_buffer("centres", torch.linspace(0, 3, radial), persistent=False)
         self.mlp = nn.Sequential(nn.Linear(6 * waves + radial, channels), nn.GELU(), nn.Linear(channels, channels))
 
-    def forward(self, frac: Tensor, cell: Tensor, real: Tensor) -> Tensor:
-        """(S, A, A, C) from ``frac (S, A, 3)``, ``cell (S, 3, 3)`` Å and ``real (S, A)``."""
+    def forward(self, frac: Tensor, cell: Tensor, real: Tensor, isolated: Tensor | None = None) -> Tensor:
+        """(S, A, A, C) from ``frac (S, A, 3)``, ``cell (S, 3, 3)`` Å and ``real (S, A)``.
+
+        Molecules, ``isolated (S,)``, lie in a box whose volume says nothing; their mean spacing is a fixed length.
+        """
         difference = frac[:, None] - frac[:, :, None]
         phase = (difference[..., None] * self.waves).flatten(-2)
         wrapped = difference - difference.round()
         distance = torch.einsum("sija,sab->sijb", wrapped, cell).norm(dim=-1)
-        spacing = (torch.linalg.det(cell).abs() / real.sum(1)).pow(1 / 3)[:, None, None]
+        spacing = (torch.linalg.det(cell).abs() / real.sum(1)).pow(1 / 3)
+        if isolated is not None:
+            spacing = torch.where(isolated, SPACING, spacing)
+        spacing = spacing[:, None, None]
         width = self.centres[1] - self.centres[0]
         radial = torch.exp(-(((distance / spacing)[..., None] - self.centres) / width).square())
         return self.mlp(torch.cat([phase.sin(), phase.cos(), radial], dim=-1))
@@ -104,7 +113,15 @@ class PeriodicTransformer(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, condition: Tensor) -> Tensor:
+    def forward(
+        self,
+        numbers: Tensor,
+        frac: Tensor,
+        cell: Tensor,
+        real: Tensor,
+        condition: Tensor,
+        isolated: Tensor | None = None,
+    ) -> Tensor:
         """Features (S, A, D).
 
         Args:
@@ -113,8 +130,9 @@ class PeriodicTransformer(nn.Module):
             cell: (S, 3, 3) Å.
             real: (S, A), False on padding.
             condition: (S, D) what the whole system is asked to be (time, size, cell, targets).
+            isolated: (S,) which systems are molecules; None where none is.
         """
-        pairs = self.pairs(frac, cell, real)
+        pairs = self.pairs(frac, cell, real, isolated)
         h = self.atoms()[numbers] + condition[:, None]
         hidden = ~real[:, None, None, :]
         modulation = self.modulate(F.silu(condition)).unflatten(-1, (6, -1))

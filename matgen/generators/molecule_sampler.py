@@ -1,0 +1,120 @@
+"""Molecules from a flow: the integration is that of crystals, from Gaussian noise in a box.
+
+Shapes: S systems, A atoms (padded), U atoms of a formula.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pymatgen.core import Composition
+
+from matgen.data.batches import BOX
+from matgen.errors import ConfigError
+from matgen.generators.dense import Crystals
+from matgen.generators.drawing import Draws, open_sizes, solve_in_chunks
+from matgen.generators.flow_sampler import integrate, predictor
+from matgen.generators.molecule_box import NOISE, unboxed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+    from torch_geometric.data import Batch, Data
+
+    from matgen.constraints.base import Constraint
+    from matgen.data.request import Request
+    from matgen.generators.flow_sampler import Integration, Predict
+    from matgen.generators.periodic import PeriodicGenerator
+    from matgen.runtime import Streams
+
+
+class Boxed(Crystals):
+    """S molecules in their boxes."""
+
+    def systems(self) -> list[Data]:
+        """One ``Data`` a molecule, without periodic axes."""
+        numbers, frac = self.numbers.cpu().numpy(), self.frac.cpu().double().numpy()
+        return [unboxed(numbers[i, keep], frac[i, keep]) for i, keep in enumerate(self.real.cpu().numpy())]
+
+
+def sample_molecules(
+    model: PeriodicGenerator,
+    requests: Sequence[Request],
+    how: Integration,
+    *,
+    rng: Streams,
+    constraints: Sequence[Constraint] = (),
+) -> Batch:
+    """Draw one molecule for each request.
+
+    Args:
+        model: A flow that was trained on molecules.
+        requests: Formula (of the whole molecule), number of atoms with hydrogens, chemical system and targets.
+        how: Steps and their variants; ``churn`` is in units of the noise at time 0.
+        rng: Streams by sample index.
+        constraints: Those with a mask restrict the elements.
+
+    Raises:
+        ConfigError: A space group or a guiding penalty is asked for, or no size fits.
+    """
+    for constraint in constraints:
+        if constraint.acts_as("penalty") and not constraint.acts_as("mask"):
+            raise ConfigError(f"the constraint {constraint.name!r} does not guide molecules.", where="constraints")
+    masks = [constraint for constraint in constraints if constraint.acts_as("mask")]
+    how = replace(how, churn=how.churn * NOISE / BOX, steering=0.0)
+    sizes = open_sizes(model, masks)
+    draws = [_draw(model, request, rng.at(i), sizes) for i, request in enumerate(requests)]
+
+    def solve(chunk: Sequence[Draws]) -> Crystals:
+        x = integrate(model, chunk, _predictor(model, chunk, how.guidance), how, masks)
+        return Boxed(x.numbers, x.frac, x.cell, x.real)
+
+    return solve_in_chunks(draws, solve)
+
+
+def _predictor(model: PeriodicGenerator, draws: Sequence[Draws], guidance: float) -> Predict:
+    """The network's view of molecules: elements that none of them has are out of question."""
+    plain = predictor(model, draws, guidance, isolated=torch.ones(len(draws), dtype=torch.bool))
+    absent = model.molecule_elements == 0
+
+    def predict(numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        velocity, _, logits = plain(numbers, frac, cell, real, t)
+        return velocity, torch.zeros_like(cell), logits.masked_fill(absent, -torch.inf)
+
+    return predict
+
+
+def _draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator, open_sizes: Sequence[int]) -> Draws:
+    """Size, composition where given, and noise of one molecule."""
+    if request.space_group is not None:
+        raise ConfigError("a molecule has no space group.", where="space_group", fix="Leave it out.")
+    formula = Composition(request.formula) if request.formula else Composition()
+    unit = np.array([el.Z for el, amount in sorted(formula.items()) for _ in range(round(amount))], dtype=int)
+    weights = model.molecule_sizes.cpu().double().numpy().copy()
+    weights[[a for a in range(len(weights)) if a not in open_sizes or a < len(request.elements)]] = 0
+    wanted = len(unit) or request.n_atoms
+    if wanted:
+        weights = np.eye(max(len(weights), wanted + 1))[wanted]
+    if (wanted or 0) > model.max_atoms or (request.n_atoms or wanted or 0) != (wanted or 0) or not weights.any():
+        raise ConfigError(
+            f"no molecule of at most {model.max_atoms} atoms fits the request.",
+            where="formula" if len(unit) else "n_atoms",
+            fix="Count hydrogens too.",
+        )
+    size = int(stream.choice(len(weights), p=weights / weights.sum()))
+    normal = stream.standard_normal((size, 3))
+    return Draws(
+        request=request,
+        size=size,
+        group=0,
+        numbers=unit if len(unit) else np.zeros(size, dtype=int),
+        frac=(normal - normal.mean(0)) * NOISE / BOX + 0.5,
+        cell=np.zeros(6),
+        clock=stream.random(size),
+        gumbel=stream.gumbel(size=(size, 119)),
+        stream=stream,
+    )
