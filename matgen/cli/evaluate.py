@@ -16,6 +16,7 @@ class Task(StrEnum):
 
     dng = "dng"
     csp = "csp"
+    molecules = "molecules"
 
 
 def verb(
@@ -23,11 +24,17 @@ def verb(
     reference: Annotated[
         Path | None, typer.Option(help="True structures, or those whose distribution is sought.")
     ] = None,
-    task: Annotated[Task, typer.Option(help="dng: de novo generation; csp: structure prediction.")] = Task.dng,
+    task: Annotated[Task, typer.Option(help="dng: de novo generation; csp: prediction; molecules.")] = Task.dng,
+    train: Annotated[Path | None, typer.Option(help="Molecules that were learned from, for their novelty.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write one row a structure to this CSV file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure validity, uniqueness, novelty or match rate."""
+    if task is Task.molecules:
+        from matgen.evaluate.molecules import evaluate_molecules
+
+        emit(evaluate_molecules(file, reference, train), as_json)
+        return
     from matgen.evaluate.evaluation import evaluate
     from matgen.runtime import write_text
 

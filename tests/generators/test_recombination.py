@@ -7,7 +7,7 @@ from rdkit import Chem
 from rdkit.Chem import BRICS
 
 from matgen.data.molecules import canonical
-from matgen.errors import ConfigError, DataError
+from matgen.errors import ConfigError, MatgenError
 from matgen.execution import Serial
 from matgen.generators.recombination import Recombination
 from matgen.generators.sampling import sample
@@ -39,5 +39,5 @@ def test_a_library_is_needed_and_must_hold_something(library, tmp_path):
     with pytest.raises(ConfigError, match="no such library"):
         Recombination(library="nowhere.csv")
     (tmp_path / "chains.csv").write_text("smiles\nCC\n")
-    with pytest.raises(DataError, match="can be cut"):
+    with pytest.raises(MatgenError, match="can be cut"):
         sample("recombination", n=1, config={"library": str(tmp_path / "chains.csv")}, executor=Serial())
