@@ -19,6 +19,7 @@ from matgen.cli import (
     evaluate,
     examine,
     explain,
+    fill,
     hull,
     judge,
     mcp,
@@ -26,6 +27,7 @@ from matgen.cli import (
     optimize,
     predict,
     rank,
+    references,
     relax,
     report,
     run,
@@ -48,8 +50,10 @@ app = typer.Typer(
 app.command("run")(run.verb)
 app.command("sample")(sample.verb)
 app.command("screen")(screen.verb)
+app.command("fill")(fill.verb)
 app.command("relax")(relax.verb)
 app.command("hull")(hull.verb)
+app.command("references")(references.verb)
 app.command("examine")(examine.verb)
 app.command("predict")(predict.verb)
 app.command("validate")(validate.verb)

@@ -63,6 +63,15 @@ def read_formulas(
     return found, np.array(values), left_out
 
 
+def read_column(source: str | Path, column: str) -> list[str]:
+    """The texts in one column of a CSV (also compressed) or Parquet file, empty cells left out.
+
+    Raises:
+        DataError: No such table or column.
+    """
+    return [str(value) for value in _rows(source, (column,))[column].dropna()]
+
+
 def _rows(source: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
