@@ -129,8 +129,9 @@ def compare(
 
 
 def families() -> list[str]:
-    """Families that can be trained on data alone, and those that take them as a library."""
-    return [*(name for name in GENERATORS.names() if _trainable(name)), *FROM_LIBRARY]
+    """Families of crystals that can be trained on data alone, and those that take them as a library."""
+    trainable = [name for name in GENERATORS.names() if _trainable(name)]
+    return [*(name for name in trainable if GENERATORS.get(name).proposes == "crystals"), *FROM_LIBRARY]
 
 
 def markdown(found: Comparison) -> str:

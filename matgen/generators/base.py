@@ -44,6 +44,8 @@ class Generator(nn.Module):
     name: ClassVar[str]
     conditions: ClassVar[frozenset[str]] = frozenset()
     """Request fields that it honours; any other field in a request is refused."""
+    proposes: ClassVar[str] = "crystals"
+    """What it is compared on: ``crystals`` or ``molecules``."""
     chunk: ClassVar[int] = 64
     """Samples that are drawn together; fixed, so that results depend on neither shards nor workers."""
     acts: ClassVar[frozenset[Role]] = frozenset({"mask"})

@@ -48,6 +48,7 @@ class MoleculeLanguage(Generator):
             atom, which is what the continuation of a fragment needs.
     """
 
+    proposes = "molecules"
     chunk = 1024
     texts: tuple[str, ...]
     """The tokens; number 0 is the end."""

@@ -195,6 +195,12 @@ def test_molecules_without_a_conformer_are_rejected_with_the_reason(table, tmp_p
     assert made.rejected["reason"].str.startswith("no conformer found").all()
 
 
+def test_they_are_not_compared_on_crystals():
+    from matgen.evaluate.comparison import families
+
+    assert not {"smiles", "selfies"} & set(families())
+
+
 def test_command_line_writes_tables_of_smiles(table, tmp_path):
     train(table, tmp_path / "m", generator="smiles", config=TINY, settings=SHORT, validation=0.1)
     runner = CliRunner()
