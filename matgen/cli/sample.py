@@ -32,6 +32,7 @@ def verb(
     ] = None,
     fix_sites: Annotated[str | None, typer.Option(help="Which of its atoms, e.g. 0-3,7, or 'none'.")] = None,
     fix_cell: Annotated[bool, typer.Option("--fix-cell/--free-cell", help="Whether its cell is given, too.")] = True,
+    symmetrise: Annotated[float | None, typer.Option(help="Å within which samples are given exact symmetry.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="target.band_gap=1.6, or a sampling option such as steps=100.")
     ] = None,
@@ -91,6 +92,7 @@ def verb(
             constraints=rules,
             config=config,
             options=given,
+            symmetrise=symmetrise,
             **best,
         )
     if out.suffix in TABLES:

@@ -16,6 +16,7 @@ from matgen.generators.choice import ElementProcess
 from matgen.generators.drawing import normal, start
 from matgen.generators.flow_sampler import predictor
 from matgen.generators.guidance import STRENGTH
+from matgen.generators.occupations import OBSERVED
 from matgen.generators.paths import wrapped_width
 from matgen.generators.rounds import solve_as_asked
 from matgen.generators.steering import Steering
@@ -51,6 +52,8 @@ class Denoising:
         guidance: Strength of classifier-free guidance towards targets (Ho & Salimans, arXiv:2207.12598).
         steering: Strength of guidance by the penalties of constraints, see
             :class:`matgen.generators.guidance.Guidance`; 0 switches it off.
+        occupations: Where a space group that is asked for gets its Wyckoff positions from, see
+            :func:`matgen.generators.occupations.source_of`.
     """
 
     steps: int = 50
@@ -61,6 +64,7 @@ class Denoising:
     temperature: float = 0.7
     guidance: float = 2.0
     steering: float = STRENGTH
+    occupations: str = OBSERVED
 
 
 def sample_diffusion(
@@ -85,7 +89,7 @@ def sample_diffusion(
     def solve(draws: Sequence[Draws]) -> Crystals:
         return denoise(model, draws, predictor(model, draws, how.guidance), how, constraints)
 
-    return solve_as_asked(model, requests, solve, rng=rng, constraints=constraints)
+    return solve_as_asked(model, requests, solve, rng=rng, constraints=constraints, occupations=how.occupations)
 
 
 def denoise(

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
     from matgen.features.occupation import Subspace
+    from matgen.generators.occupations import Source
     from matgen.generators.periodic import PeriodicGenerator
-    from matgen.runtime import Streams
 
 SELDOM = 0.01
 """Weight of a cell size that the training data do not have in a space group, beside counts of those that they have."""
@@ -66,22 +66,19 @@ class Draws:
     subspace: Subspace | None = None
 
 
-def draw_each(
-    model: PeriodicGenerator, requests: Sequence[Request], *, rng: Streams, constraints: Sequence[Constraint] = ()
-) -> list[Draws]:
-    """The noise of each request; arguments as for :func:`sample_flow`."""
-    sizes = open_sizes(model, constraints)
-    streams = rng.many(len(requests))
-    return [draw(model, request, stream, sizes) for request, stream in zip(requests, streams, strict=True)]
-
-
 def open_sizes(model: PeriodicGenerator, constraints: Sequence[Constraint]) -> list[int]:
     """Numbers of atoms for which the constraints leave a choice of elements."""
     masks = masking(constraints)
     return [a for a in range(1, model.max_atoms + 1) if not masks or open_elements(a, masks).any()]
 
 
-def draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator, open_sizes: Sequence[int]) -> Draws:
+def draw(
+    model: PeriodicGenerator,
+    request: Request,
+    stream: np.random.Generator,
+    open_sizes: Sequence[int],
+    source: Source = observed_occupation,
+) -> Draws:
     """Draw size, space group, composition (where given) and noise of one sample.
 
     Args:
@@ -89,11 +86,12 @@ def draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator
         request: What is asked.
         stream: The sample's own.
         open_sizes: Numbers of atoms for which the constraints leave a choice of elements.
+        source: Of the occupied Wyckoff positions where a space group is asked for.
     """
     unit = formula_unit(request)
     sizes = allowed_sizes(model, request, len(unit), open_sizes)
     if request.space_group is not None:
-        return _draw_symmetric(model, request, stream, sizes)
+        return _draw_symmetric(model, request, stream, sizes, source)
     fixed = np.array(request.fixed.numbers if request.fixed else [], dtype=int)
     prior = model.prior.cpu().double().numpy()[sizes]
     weights = (prior + 1e-9).ravel() / (prior + 1e-9).sum()
@@ -133,11 +131,11 @@ def remaining(numbers: np.ndarray, fixed: np.ndarray) -> np.ndarray:
 
 
 def _draw_symmetric(
-    model: PeriodicGenerator, request: Request, stream: np.random.Generator, sizes: np.ndarray
+    model: PeriodicGenerator, request: Request, stream: np.random.Generator, sizes: np.ndarray, source: Source
 ) -> Draws:
     """Noise of a sample inside the space group asked for; elements are decided by orbit."""
     weights = model.prior.cpu().double().numpy()[sizes, request.space_group] + SELDOM
-    subspace = draw_subspace(request, sizes, weights, observed_occupation, stream)
+    subspace = draw_subspace(request, sizes, weights, source, stream)
     occupation = subspace.occupation
     size, leaders = len(occupation.numbers), occupation.kinds
     return Draws(

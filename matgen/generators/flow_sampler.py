@@ -15,6 +15,7 @@ from matgen.errors import ConfigError
 from matgen.generators.choice import ElementProcess
 from matgen.generators.drawing import normal, start
 from matgen.generators.guidance import STRENGTH
+from matgen.generators.occupations import OBSERVED
 from matgen.generators.rounds import solve_as_asked
 from matgen.generators.steering import Steering
 
@@ -49,6 +50,8 @@ class Integration:
         guidance: Strength of classifier-free guidance towards targets (Ho & Salimans, arXiv:2207.12598).
         steering: Strength of guidance by the penalties of constraints, see
             :class:`matgen.generators.guidance.Guidance`; 0 switches it off.
+        occupations: Where a space group that is asked for gets its Wyckoff positions from, see
+            :func:`matgen.generators.occupations.source_of`.
     """
 
     steps: int = 50
@@ -57,6 +60,7 @@ class Integration:
     temperature: float = 0.7
     guidance: float = 2.0
     steering: float = STRENGTH
+    occupations: str = OBSERVED
 
 
 def sample_flow(
@@ -81,7 +85,7 @@ def sample_flow(
     def solve(draws: Sequence[Draws]) -> Crystals:
         return integrate(model, draws, predictor(model, draws, integration.guidance), integration, constraints)
 
-    return solve_as_asked(model, requests, solve, rng=rng, constraints=constraints)
+    return solve_as_asked(model, requests, solve, rng=rng, constraints=constraints, occupations=integration.occupations)
 
 
 def integrate(

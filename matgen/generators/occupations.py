@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from pymatgen.core import Composition, Element, Lattice, Structure
 
+from matgen.data.request import Request
+from matgen.data.structures import from_batch
 from matgen.data.symmetry import space_group_number
 from matgen.elements import N_NUMBERS
 from matgen.errors import ConfigError
 from matgen.features.observed_occupations import observed
 from matgen.features.occupation import OPEN, Occupation, Subspace
+from matgen.features.symmetric import SymmetricCrystal
 from matgen.features.volumes import elemental_volumes
 from matgen.features.wyckoff import positions
+from matgen.generators.base import load_generator
+from matgen.runtime import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from matgen.data.request import Request
     from matgen.features.observed_occupations import Pattern
     from matgen.features.wyckoff import Position
 
@@ -39,6 +45,37 @@ OPEN_VOLUME = 16.0
 
 Source: TypeAlias = "Callable[[Request, np.ndarray, np.ndarray, np.random.Generator], Occupation | None]"
 """From a request with a space group, numbers of atoms with their weights, and a stream to an occupation, or None."""
+
+
+OBSERVED, RANDOM = "observed", "random"
+
+
+@cache
+def source_of(name: str) -> Source:
+    """Where occupations come from.
+
+    Args:
+        name: ``observed``, ``random``, or a generator that honours a space group (a shipped model or a folder): the
+            Wyckoff positions and elements of a crystal that it makes are taken over.
+
+    Raises:
+        ConfigError: The generator cannot make crystals of a space group.
+    """
+    if name in (OBSERVED, RANDOM):
+        return observed_occupation if name == OBSERVED else random_occupation
+    generator = load_generator(name)
+    Request(space_group=1).require_honoured_by(generator.conditions, generator.name)
+
+    def generated(
+        request: Request, sizes: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+    ) -> Occupation | None:
+        asked = replace(request, n=1, target={})
+        batch = generator.sample(asked, rng=Streams(int(rng.integers(2**62)), "occupation"))
+        crystal = SymmetricCrystal.of(from_batch(batch)[0])
+        found = None if crystal is None else crystal.occupation
+        return found if found and found.group == request.space_group and len(found.numbers) in sizes else None
+
+    return generated
 
 
 def random_occupation(

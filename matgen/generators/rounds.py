@@ -13,7 +13,7 @@ from matgen.data.symmetry import space_group_number
 from matgen.errors import ConfigError
 from matgen.generators.drawing import draw, open_sizes, solve_in_chunks
 from matgen.generators.masks import permitted
-from matgen.generators.occupations import SYMPREC
+from matgen.generators.occupations import OBSERVED, SYMPREC, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +44,7 @@ def solve_as_asked(
     *,
     rng: Streams,
     constraints: Sequence[Constraint] = (),
+    occupations: str = OBSERVED,
 ) -> Batch:
     """One crystal for each request; where a space group is asked for, ``attempts`` tells how often each was drawn.
 
@@ -57,18 +58,20 @@ def solve_as_asked(
         solve: From noise to crystals.
         rng: Streams by sample index.
         constraints: Masks limit the cell sizes.
+        occupations: Source of occupied Wyckoff positions, see :func:`matgen.generators.occupations.source_of`.
 
     Raises:
         ConfigError: No draw gave the space group.
     """
     streams, sizes = rng.many(len(requests)), open_sizes(model, constraints)
     done: dict[int, Data] = {}
+    source = source_of(occupations)
     rejecting = any(request.space_group is not None for request in requests)
     for attempt in range(1, ROUNDS + 1):
         left = [i for i in range(len(requests)) if i not in done]
         if not left:
             break
-        draws = [draw(model, requests[i], streams[i], sizes) for i in left]
+        draws = [draw(model, requests[i], streams[i], sizes, source) for i in left]
         for i, drawn, data in zip(left, draws, solve_in_chunks(draws, solve).to_data_list(), strict=True):
             _fix(data, requests[i])
             if attempt > PLAIN and not _as_asked(data, requests[i], constraints):

@@ -15,6 +15,7 @@ from matgen.constraints.specification import Spec, build_acting, specify
 from matgen.data.candidates import Candidates
 from matgen.data.request import Request
 from matgen.data.structures import SMILES, from_batch, pack, unpack
+from matgen.data.symmetrisation import symmetrise_candidates
 from matgen.errors import ConfigError, MatgenError
 from matgen.execution import Pool
 from matgen.generators.base import Generator, load_generator
@@ -44,6 +45,7 @@ def sample(
     constraints: Sequence[Spec] = (),
     config: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    symmetrise: float | None = None,
     executor: Executor | None = None,
 ) -> Candidates:
     """Draw structures from a generator.
@@ -62,6 +64,8 @@ def sample(
             can; those told ``roles: [check]`` reject finished samples. See :mod:`matgen.constraints`.
         config: Settings of a generator that is named without weights, for example ``{"library": DATASET}``.
         options: How to sample, as the generator documents, for example ``{"steps": 100}``.
+        symmetrise: Tolerance in Å within which samples are given exact symmetry, see
+            :func:`matgen.data.symmetrisation.symmetrise`.
         executor: Where to run; a process pool by default.
 
     Returns:
@@ -90,7 +94,8 @@ def sample(
     ]
     structures, reasons, columns = _run(items, executor)
     reasons = _checked(structures, reasons, [c for c in acting if c.acting and "check" in c.acting])
-    return _candidates(generator, str(model), seed, structures, reasons, **columns)
+    made = _candidates(generator, str(model), seed, structures, reasons, **columns)
+    return made if symmetrise is None else symmetrise_candidates(made, symmetrise)
 
 
 def sample_each(

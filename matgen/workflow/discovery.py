@@ -202,6 +202,7 @@ class Discovery:
             options=plan.options,
             candidates=plan.candidates,
             rank_by=plan.rank_by,
+            symmetrise=plan.symmetrise,
             executor=work.executor,
             **plan.asked(),
         )

@@ -121,6 +121,7 @@ class SampleSection(Section):
         options: How to sample, as the generator documents.
         candidates: Drawn for each wanted structure; the best is kept, the others are rejected.
         rank_by: What is best: ``energy``, ``relaxed-energy``, ``likelihood`` or ``surrogate:PROPERTY``.
+        symmetrise: Tolerance in Å within which samples are given exact symmetry.
     """
 
     model: NameOrPath
@@ -136,6 +137,7 @@ class SampleSection(Section):
     options: dict[str, Any] = Field(default={})
     candidates: Count = 1
     rank_by: str | None = None
+    symmetrise: Annotated[float, Field(gt=0, le=1)] | None = None
 
     def asked(self) -> dict[str, Any]:
         """The fields of a request, by name."""

@@ -123,3 +123,11 @@ def test_without_wishes_nothing_is_steered(model):
     kept = steering.keep(frac, frac + 0.1, cell)
     assert torch.equal(kept[0], frac + 0.1)
     assert Composition(from_batch(steering.finish(numbers, frac, cell).batch())[0].formula) == structure.composition
+
+
+def test_occupations_may_come_from_a_generator(model):
+    asked = Request(n=2, space_group=194, formula="GaN")
+    batch = model.sample(asked, rng=Streams(0, "source"), steps=2, occupations="random-symmetric")
+    assert [space_group_number(s, 0.01) for s in from_batch(batch)] == [194, 194]
+    with pytest.raises(ConfigError, match="cannot honour 'space_group'"):
+        model.sample(asked, rng=Streams(0, "source"), steps=2, occupations="vae-mp20")
