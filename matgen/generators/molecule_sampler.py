@@ -13,9 +13,10 @@ import torch
 from pymatgen.core import Composition
 
 from matgen.data.batches import BOX
+from matgen.data.fixed import Fixed
 from matgen.errors import ConfigError
 from matgen.generators.dense import Crystals
-from matgen.generators.drawing import Draws, open_sizes, solve_in_chunks
+from matgen.generators.drawing import Draws, open_sizes, remaining, solve_in_chunks
 from matgen.generators.flow_sampler import integrate, predictor
 from matgen.generators.molecule_box import NOISE, unboxed
 
@@ -53,7 +54,8 @@ def sample_molecules(
 
     Args:
         model: A flow that was trained on molecules.
-        requests: Formula (of the whole molecule), number of atoms with hydrogens, chemical system and targets.
+        requests: Formula (of the whole molecule), number of atoms with hydrogens, chemical system, targets and fixed
+            atoms, around which the rest of the molecule is made.
         how: Steps and their variants; ``churn`` is in units of the noise at time 0.
         rng: Streams by sample index.
         constraints: Those with a mask restrict the elements.
@@ -89,32 +91,57 @@ def _predictor(model: PeriodicGenerator, draws: Sequence[Draws], guidance: float
 
 
 def _draw(model: PeriodicGenerator, request: Request, stream: np.random.Generator, open_sizes: Sequence[int]) -> Draws:
-    """Size, composition where given, and noise of one molecule."""
+    """Size, composition where given, and noise of one molecule; fixed atoms come first."""
     if request.space_group is not None:
         raise ConfigError("a molecule has no space group.", where="space_group", fix="Leave it out.")
+    request = replace(request, fixed=_in_box(request.fixed))
+    fixed = np.array(request.fixed.numbers if request.fixed else [], dtype=int)
     formula = Composition(request.formula) if request.formula else Composition()
     unit = np.array([el.Z for el, amount in sorted(formula.items()) for _ in range(round(amount))], dtype=int)
-    weights = model.molecule_sizes.cpu().double().numpy().copy()
-    weights[[a for a in range(len(weights)) if a not in open_sizes or a < len(request.elements)]] = 0
-    wanted = len(unit) or request.n_atoms
-    if wanted:
-        weights = np.eye(max(len(weights), wanted + 1))[wanted]
-    if (wanted or 0) > model.max_atoms or (request.n_atoms or wanted or 0) != (wanted or 0) or not weights.any():
-        raise ConfigError(
-            f"no molecule of at most {model.max_atoms} atoms fits the request.",
-            where="formula" if len(unit) else "n_atoms",
-            fix="Count hydrogens too.",
-        )
-    size = int(stream.choice(len(weights), p=weights / weights.sum()))
+    size = _size(model, request, len(unit), max(len(fixed), len(request.elements)), stream, open_sizes)
+    numbers = unit if len(unit) else np.zeros(size, dtype=int)
     normal = stream.standard_normal((size, 3))
     return Draws(
         request=request,
         size=size,
         group=0,
-        numbers=unit if len(unit) else np.zeros(size, dtype=int),
+        numbers=np.concatenate([fixed, remaining(numbers, fixed)]),
         frac=(normal - normal.mean(0)) * NOISE / BOX + 0.5,
         cell=np.zeros(6),
         clock=stream.random(size),
         gumbel=stream.gumbel(size=(size, 119)),
         stream=stream,
     )
+
+
+def _size(
+    model: PeriodicGenerator,
+    request: Request,
+    unit: int,
+    least: int,
+    stream: np.random.Generator,
+    open_sizes: Sequence[int],
+) -> int:
+    """Number of atoms: as asked, or else as in the training data, but at least ``least``."""
+    wanted = unit or request.n_atoms
+    weights = model.molecule_sizes.cpu().double().numpy().copy()
+    weights[[a for a in range(len(weights)) if a not in open_sizes or a < least]] = 0
+    if wanted:
+        weights = np.eye(len(weights))[wanted] if least <= wanted <= model.max_atoms else np.zeros(1)
+    if not weights.any() or (request.n_atoms or wanted) != wanted:
+        raise ConfigError(
+            f"no molecule of at most {model.max_atoms} atoms fits the request.",
+            where="formula" if unit else "n_atoms",
+            fix="Count hydrogens too.",
+        )
+    return int(stream.choice(len(weights), p=weights / weights.sum()))
+
+
+def _in_box(fixed: Fixed | None) -> Fixed | None:
+    """Fixed atoms of a molecule around the middle of the box: inpainting keeps their distances, not their origin."""
+    if fixed is None or not fixed.numbers:
+        return None
+    if fixed.cell is None:
+        raise ConfigError("fixed atoms of a molecule need lengths.", where="fixed", fix="Fix the cell of the file too.")
+    places = np.array(fixed.frac) @ np.array(fixed.cell)
+    return Fixed(fixed.numbers, tuple(map(tuple, (places - places.mean(0)) / BOX + 0.5)))

@@ -8,6 +8,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from matgen.data.batches import BOX, TrainingSet
+from matgen.data.fixed import Fixed
 from matgen.data.molecules import embed
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, is_molecule, molecule
@@ -162,6 +163,20 @@ def test_samples_are_molecules_as_asked(alone):
     for asked in ({"formula": "C20H42"}, {"n_atoms": 40}, {"space_group": 225}):
         with pytest.raises(ConfigError):
             model.sample(Request(**asked), rng=Streams(0, "x"), **QUICK)
+
+
+def test_fixed_atoms_keep_their_distances(alone, molecules):
+    model, _ = alone
+    ethanol = molecules[2]
+    sites = [i for i, z in enumerate(ethanol.atomic_numbers) if z > 1]
+    for asked in ({}, {"formula": "C2H6O"}, {"n_atoms": 10}):
+        request = Request(n=3, fixed=Fixed.of(ethanol, sites), **asked)
+        for made in from_batch(model.sample(request, rng=Streams(0, "x"), **QUICK)):
+            assert list(made.atomic_numbers[:3]) == [6, 6, 8]
+            assert np.allclose(_distances(made)[:3, :3], _distances(ethanol)[np.ix_(sites, sites)], atol=1e-3)
+    for wrong in ({"formula": "CH4"}, {"n_atoms": 2}):
+        with pytest.raises(ConfigError):
+            model.sample(Request(fixed=Fixed.of(ethanol, sites), **wrong), rng=Streams(0, "x"), **QUICK)
 
 
 def test_joint_model_draws_either(mixed, tmp_path):
