@@ -23,12 +23,12 @@ class FormulaTable:
     """How a table of formulas is read.
 
     Args:
-        formula: Column of formulas.
+        formula: Column of formulas; None where the rows are structures.
         above: Values at or below this bound are left out, such as a zero that means unknown.
         log10: Whether the decimal logarithm of the column is the property.
     """
 
-    formula: str = "formula"
+    formula: str | None = "formula"
     above: float | None = None
     log10: bool = False
 
@@ -49,9 +49,10 @@ def read_formulas(
     found: list[Composition] = []
     values: list[float] = []
     left_out = 0
+    where = table.formula or "formula"
     for source in sources:
-        rows = _rows(source, (table.formula, column))
-        for formula, value in zip(rows[table.formula], _values(rows[column], table), strict=True):
+        rows = _rows(source, (where, column))
+        for formula, value in zip(rows[where], _values(rows[column], table), strict=True):
             composition = _composition(formula) if np.isfinite(value) else None
             if composition is None:
                 left_out += 1
@@ -91,7 +92,11 @@ def _values(column: pd.Series, table: FormulaTable) -> np.ndarray:
     """Numbers (S,), not finite where a row cannot be used; text such as a bound ``<1e-8`` is no number."""
     import pandas as pd
 
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    return transformed(pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan), table)
+
+
+def transformed(values: np.ndarray, table: FormulaTable) -> np.ndarray:
+    """Values (S,) as the property holds them: NaN at or below the bound, and the logarithm if that is asked."""
     bound = 0.0 if table.log10 and table.above is None else table.above
     if bound is not None:
         values = np.where(values > bound, values, np.nan)

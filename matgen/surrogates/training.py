@@ -17,7 +17,7 @@ from matgen.data.structures import STRUCTURE_COLUMNS, column_names, read_structu
 from matgen.errors import ConfigError, DataError, did_you_mean
 from matgen.runtime import versions
 from matgen.surrogates.base import SURROGATES
-from matgen.surrogates.tables import FormulaTable, read_formulas
+from matgen.surrogates.tables import FormulaTable, read_formulas, transformed
 from matgen.surrogates.validation import Split, cross_validate, figures
 
 if TYPE_CHECKING:
@@ -107,11 +107,21 @@ def read_rows(
     exclude: str | Path | None = None,
 ) -> tuple[Sequence[Any], np.ndarray, int]:
     """Materials, their values (S,), and how many rows have none: structures, or formulas where ``table`` says so."""
-    if table is None:
-        return read_values(data, column, exclude)
+    if table is None or table.formula is None:
+        structures, values, missing = read_values(data, column, exclude)
+        return (structures, values, missing) if table is None else _transformed(structures, values, missing, table)
     if exclude is not None:
         raise ConfigError("a table of formulas has no ids to leave out.", where="exclude")
     return read_formulas([data] if isinstance(data, str | Path) else list(data), column, table)
+
+
+def _transformed(
+    structures: list[Any], values: np.ndarray, missing: int, table: FormulaTable
+) -> tuple[list[Any], np.ndarray, int]:
+    """Structures and values as the bound and the logarithm of ``table`` leave them."""
+    values = transformed(values, table)
+    kept = np.flatnonzero(np.isfinite(values))
+    return [structures[i] for i in kept], values[kept], missing + len(values) - len(kept)
 
 
 def read_values(

@@ -53,5 +53,6 @@ class SurrogateRecipe(Section):
         return {**self.facts, "defines": self.define} if self.define is not None else self.facts
 
     def table(self) -> FormulaTable | None:
-        """How a table of formulas is read; None where structures are."""
-        return None if self.formula is None else FormulaTable(self.formula, self.above, self.log10)
+        """How a table is read; None where structures and their values are taken as they are."""
+        plain = self.formula is None and self.above is None and not self.log10
+        return None if plain else FormulaTable(self.formula, self.above, self.log10)

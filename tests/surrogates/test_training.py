@@ -147,6 +147,10 @@ def test_verbs_train_and_predict(table, tmp_path, fresh):
     np.testing.assert_allclose(predicted["mean"], load_surrogate(model).predict(fresh).mean, rtol=1e-6)
 
 
+NARROW = {"ionic-conductivity-composition"}
+"""Models of compounds among which rock salt is not: its sodium is in the data, lithium is what they are about."""
+
+
 @pytest.mark.parametrize("folder", sorted(p.parent.name for p in SHIPPED.glob("*/card.json")))
 def test_shipped_models_load_and_their_cards_are_complete(folder, rocksalt):
     card = json.loads((SHIPPED / folder / "card.json").read_text())
@@ -161,4 +165,4 @@ def test_shipped_models_load_and_their_cards_are_complete(folder, rocksalt):
     answer = load_surrogate(folder).predict([rocksalt])
     assert np.isfinite(answer.mean).all()
     assert (answer.std > 0).all()
-    assert answer.in_domain.all()
+    assert answer.in_domain.all() == (folder not in NARROW)
