@@ -7,26 +7,31 @@ stays allowed; making explosives, chemical weapons, toxic gases or drugs does no
 from __future__ import annotations
 
 import re
+from unicodedata import category, normalize
 
 from matgen.assistant.notation import readable
 
 SUBSTANCES = {
     "explosive": (
-        r"explosives?|tnt|trinitrotoluene|rdx|hexogen|petn|nitroglycerin[e]?|triacetone triperoxide|tatp|hmtd"
-        r"|hmx|octogen"
-        r"|(?:lead|silver|sodium) azide|mercury fulminate|silver fulminate|picric acid|ammonal|thermite|gun ?powder"
-        r"|nitrocellulose|anfo|pipe bombs?|bombs?|detonators?|blasting caps?|cl-?20|black powder"
+        r"explosives?(?! (?:growth|crystalli[sz]ation|evaporation|boiling|nucleation|percolation|yield|energy))|tnt"
+        r"|thermite|gun ?powder|nitrocellulose|black powder|bombs?|cl-?20"
+    ),
+    "high explosive": (
+        r"trinitrotoluene|rdx|hexogen|petn|nitroglycerin[e]?|triacetone triperoxide|tatp|hmtd|hmx|octogen|anfo"
+        r"|lead azide|silver azide|mercury fulminate|silver fulminate|picric acid|ammonal|pipe bombs?|detonators?"
+        r"|ammonium nitrate[^?.]{0,20}fuel oil|blasting caps?|shaped charges?"
     ),
     "chemical weapon": (
         r"sarin|soman|tabun|cyclosarin|vx|novichok|nerve agents?|nerve gas(?:es)?|mustard gas|sulfur mustard|lewisite"
-        r"|chemical (?:weapons?|warfare agents?)|blister agents?|ricin|poison gas|phosgene oxime|chemical agents?"
+        r"|chemical (?:weapons?|warfare agents?)|blister agents?|ricin|poison(?:ous)? gas(?:es)?|phosgene oxime"
+        r"|chemical agents?|tear gas"
     ),
     "toxic gas": (
         r"phosgene|hydrogen cyanide|hcn|cyanogen chloride|arsine|ash3|phosphine|ph3|chlorine gas|hydrogen sulfide gas"
         r"|stibine|nickel carbonyl|nickel tetracarbonyl|ni\(co\)4|chloramine gas|carbon monoxide|diborane"
         r"|toxic gas(?:es)?"
     ),
-    "controlled drug": r"methamphetamine|heroin|fentanyl|cocaine|mdma|lsd|carfentanil",
+    "controlled drug": r"(?:meth)?amphetamines?|crystal meth|heroin|fentanyl|cocaine|mdma|lsd|carfentanil",
     "radiological weapon": r"dirty bombs?|nuclear weapons?|weapons[- ]grade|radiological dispersal",
 }
 MAKING = (
@@ -40,9 +45,27 @@ PROTECTING = (
     r"safety|hazard|toxicity|detect\w*|sens(?:e|or|ors|ing)|dispos\w+|neutrali[sz]\w+|decontaminat\w+"
     r"|degrad\w+|captur\w+"
     r"|adsor\w+|remov\w+|avoid|prevent\w*|exposure|limit|protect\w*|oxidation of|abatement|scrub\w*"
-    r"|destr\w+|melting point"
+    r"|destr\w+|melting point|toxic|structure|spectr\w+|raman|histor\w+|conventions?|banned|treat\w*|velocity"
+    r"|sensitivity|density"
 )
-_MAKING, _PROTECTING = (re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for words in (MAKING, PROTECTING))
+GIVING = (
+    MAKING
+    + r"|synthesi[sz]\w*|dispers\w+|spread\w*|extract\w*|purif\w+|nitrat(?:e|ed|ion|ing)|reagents?|yields?|enrich\w*"
+    r"|combin\w+|ratio|steps?|stabili[sz]e|ingredients?|amounts? of|buy|order|get|home-?made|improvised|dry(?:ing)?"
+    r"|binders?|turn|convert"
+)
+"""Words of making that would stand in ordinary questions about industrial gases, but not about weapons and drugs."""
+DEFYING = r"ignor\w+|regardless of|without|despite|bypass\w*"
+_MAKING, _PROTECTING, _GIVING = (
+    re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for words in (MAKING, PROTECTING, GIVING)
+)
+_DEFIED = re.compile(rf"\b(?:{DEFYING})\b[^.]{{0,20}}\b(?:safety|limits?|protect\w*|hazards?)\b", re.IGNORECASE)
+_HARMING = re.compile(
+    r"\b(?:poison|kill|harm|gas|blow up)\b[^.?]{0,30}"
+    r"\b(?:people|someone|somebody|city|crowd|water supply|neighbou?rs?|building)\b",
+    re.IGNORECASE,
+)
+_WEAPON = re.compile(r"\bweapon|\bbomb", re.IGNORECASE)
 _SUBSTANCES = {kind: re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) for kind, words in SUBSTANCES.items()}
 
 _ORDERS = re.compile(
@@ -91,17 +114,25 @@ _ORDERS = re.compile(
 
 def hazard(question: str) -> str | None:
     """Why a request is refused, or None for a request that is fine."""
-    text = readable(question)
-    if _MAKING.search(text) is None or (
-        _PROTECTING.search(text) and not re.search(r"\bweapon|\bbomb", text, re.IGNORECASE)
-    ):
+    text = readable("".join(c for c in normalize("NFKC", question) if category(c) != "Cf"))
+    protecting = _PROTECTING.search(text) and not _WEAPON.search(text) and not _DEFIED.search(text)
+    if protecting:
         return None
+    if _HARMING.search(text):
+        return "This asks how to harm people; matgen does not help with that."
     for kind, pattern in _SUBSTANCES.items():
-        if match := pattern.search(text):
+        if _asks(kind, text) and (match := pattern.search(text)):
             article = "an" if kind[0] in "aeiou" else "a"
             what = f"{match[0]}, which counts as {article} {kind}"
             return f"This asks how to make or release {what}; matgen does not help with that."
     return None
+
+
+def _asks(kind: str, text: str) -> bool:
+    """Whether a text asks for the making or use of a kind of substance; of weapons and drugs any does."""
+    if kind == "toxic gas":
+        return _MAKING.search(text) is not None or re.search(r"\bweapon|\bto (?:kill|harm|poison)\b", text) is not None
+    return kind != "explosive" or _GIVING.search(text) is not None
 
 
 def gives_orders(sentence: str) -> bool:
