@@ -35,10 +35,11 @@ class Registry(Generic[T]):
     Args:
         kind: Singular noun used in messages and, in the plural, as the entry-point group ``matgen.<kind>s``.
         package: Dotted name of the package whose modules register the built-in parts.
+        modules: Dotted names of further modules that do, on floors above that package.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
-        self.kind, self.package = kind, package
+    def __init__(self, kind: str, package: str, modules: tuple[str, ...] = ()) -> None:
+        self.kind, self.package, self.modules = kind, package, modules
         self._parts: dict[str, T] = {}
         self._complete = False
 
@@ -92,6 +93,8 @@ class Registry(Generic[T]):
             package = importlib.import_module(self.package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self.package}.{module.name}")
+            for module_name in self.modules:
+                importlib.import_module(module_name)
             for entry in entry_points(group=f"matgen.{self.kind}s"):
                 self.register(entry.name)(entry.load())
         except BaseException:

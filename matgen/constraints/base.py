@@ -25,7 +25,9 @@ ROLES: tuple[Role, ...] = ("check", "penalty", "mask", "project")
 INSIDE: tuple[Role, ...] = ("mask", "penalty", "project")
 """Roles in which a constraint acts while a structure is made."""
 
-CONSTRAINTS: Registry[type[Constraint]] = Registry("constraint", "matgen.constraints")
+CONSTRAINTS: Registry[type[Constraint]] = Registry(
+    "constraint", "matgen.constraints", modules=("matgen.surrogates.property_window",)
+)
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,12 @@ class DeepEnsemble(Surrogate):
 
     def _signals(self, items: Sequence[Any], domain: Domain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean (S,) and signals (S, 3) in the property's unit, and distance (S,) to the training data."""
-        means, widths, embeddings = self._outputs(items)
+        return self._combined(*self._outputs(items), domain)
+
+    def _combined(
+        self, means: np.ndarray, widths: np.ndarray, embeddings: np.ndarray, domain: Domain
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same from outputs of the members: scaled means (K, S), widths (K, S), embeddings (S, F)."""
         distance = domain.distance(embeddings)
         spread = means.std(axis=0) if len(self.networks) > 1 else np.ones(len(distance))
         nearness = distance / domain.threshold if domain.threshold > 0 else np.ones(len(distance))
