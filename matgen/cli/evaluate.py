@@ -38,7 +38,7 @@ def verb(
     from matgen.evaluate.evaluation import evaluate
     from matgen.runtime import write_text
 
-    metrics, rows = evaluate(file, reference, task.value)
+    metrics, rows = evaluate(file, reference, "csp" if task is Task.csp else "dng")
     if table is not None:
         write_text(table, rows.to_csv(index=False))
     emit(metrics, as_json)

@@ -179,6 +179,21 @@ def to_rdkit(structure: Structure | str) -> Mol:
     return parse_smiles(smiles_of(structure))
 
 
+def with_geometry(structure: Structure) -> Mol:
+    """RDKit molecule with all hydrogens and the structure's coordinates as the conformer.
+
+    Bond orders are read off the coordinates; where none fit, all bonds are single.
+    """
+    charge = Chem.GetFormalCharge(to_rdkit(structure)) if SMILES in structure.properties else 0
+    try:
+        return perceived(structure, charge)
+    except DataError:
+        bare = _atoms(structure.atomic_numbers, structure.cart_coords)
+        with rdBase.BlockLogs():
+            rdDetermineBonds.DetermineConnectivity(bare)
+        return bare
+
+
 def perceived(structure: Structure, charge: int = 0) -> Mol:
     """Bonds and bond orders read off coordinates, with all hydrogens and the conformer.
 
