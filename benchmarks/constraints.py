@@ -49,7 +49,7 @@ SYSTEMS = ("Mg-O", "Ba-O-Ti", "Ga-N", "Li-Mn-O", "Cs-I-Sn", "Al-Ni")
 SIZES = (3, 5, 8, 10, 14, 20)
 GROUPS = (1, 2, 8, 11, 12, 14, 15, 36, 51, 62, 63, 71, 99, 123, 129, 139, 140, 148, 160, 164, 166)
 GROUPS += (176, 187, 191, 194, 198, 216, 221, 225, 227)
-BATCH = 100
+BATCH, TURNS = 100, 3
 NEUTRAL = {"charge_neutral": {"oxidation_states": "smact14", "mixed_valence": False}}
 SPACED = {"min_distance": {"absolute": 0.5, "radius_factor": 0.6}}
 ALL_ON = (NEUTRAL, SPACED, "volume_per_atom", "density", "elements", {"n_elements": {"low": 2, "high": 5}})
@@ -161,11 +161,11 @@ def cost(model: Generator, name: str, args: argparse.Namespace) -> None:
     if "penalty" not in model.acts:
         return
     acting, ratios = build_acting(ALL_ON), []
-    for turn in range(5):
+    for turn in range(TURNS):
         times = []
         for constraints in ((), acting):
             start = time.process_time()
-            model.sample(Request(n=64), rng=Streams(turn, "cost"), constraints=constraints)
+            model.sample(Request(n=BATCH), rng=Streams(turn, "cost"), constraints=constraints)
             times.append(time.process_time() - start)
         ratios.append(times[1] / times[0])
     spread = f"{min(ratios) - 1:.0%} to {max(ratios) - 1:.0%}"

@@ -84,7 +84,7 @@ class Guidance:
         with torch.enable_grad():
             f, c = frac.detach().requires_grad_(), cell.detach().requires_grad_()
             basis = stretch(self.model.restore(c, real.sum(1)))
-            penalty = constraint.penalty(_batch(numbers, f, basis, real))
+            penalty = constraint.penalty(batch_of(numbers, f, basis, real))
             if not penalty.requires_grad or not (penalty > 0).any():
                 return None
             down = torch.autograd.grad(penalty.sum(), (f, c), allow_unused=True)
@@ -98,7 +98,8 @@ class Guidance:
         return -length[:, None, None] * natural, -length[:, None] * shape
 
 
-def _batch(numbers: Tensor, frac: Tensor, basis: Tensor, real: Tensor) -> Batch:
+def batch_of(numbers: Tensor, frac: Tensor, basis: Tensor, real: Tensor) -> Batch:
+    """Padded elements (S, A) and coordinates (S, A, 3) with cells (S, 3, 3) as a batch."""
     sizes = real.sum(1)
     return Batch(
         batch=torch.repeat_interleave(torch.arange(len(sizes)), sizes),

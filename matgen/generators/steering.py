@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from matgen.generators.dense import Crystals
-from matgen.generators.guidance import BEGIN, SETTLING, Guidance
+from matgen.generators.guidance import BEGIN, SETTLING, Guidance, batch_of
 from matgen.generators.paths import shortest
 from matgen.nn.cell import log_stretch, stretch
 
@@ -151,6 +151,7 @@ class Steering:
         guidance: By penalties.
         field: Symmetry, where asked for.
         pins: Atoms and cells that are given.
+        projections: Constraints that project.
     """
 
     model: PeriodicGenerator
@@ -158,6 +159,7 @@ class Steering:
     guidance: Guidance
     field: SymmetryField | None
     pins: Pins | None = None
+    projections: Sequence[Constraint] = ()
 
     @classmethod
     def of(
@@ -174,11 +176,13 @@ class Steering:
             model: The generator.
             draws: The samples.
             x: Their noise.
-            constraints: Those that act as a penalty guide.
+            constraints: Those that act as a penalty guide, those that project do so after every step.
             strength: Of the guidance.
         """
         field = SymmetryField.of([d.subspace for d in draws], x.real.shape[1])
-        return cls(model, x.real, Guidance.of(model, constraints, strength), field, Pins.of(model, draws, x))
+        guidance = Guidance.of(model, constraints, strength)
+        projections = [c for c in constraints if c.acts_as("project")]
+        return cls(model, x.real, guidance, field, Pins.of(model, draws, x), projections)
 
     def begin(self, x: Crystals) -> Crystals:
         """The noise that samples start from, within what is asked."""
@@ -228,6 +232,10 @@ class Steering:
         """
         if self.field is not None:
             after, cell = before + self.field.displacement(after - before), self._shape(cell)
+        if self.projections:
+            sizes = self.real.sum(1)
+            after, shape = self._projected(after, self.model.restore(cell, sizes))
+            cell = self.model.standardise(shape, sizes)
         return (after, cell) if self.pins is None else self.pins.placed(after, cell, then)
 
     def finish(self, numbers: Tensor, frac: Tensor, cell: Tensor) -> Crystals:
@@ -241,7 +249,19 @@ class Steering:
         restored = self.model.restore(cell, self.real.sum(1))
         if self.field is not None:
             frac, restored = self.field.place(frac), self.field.shape(restored)
+        if self.projections:
+            frac, restored = self._projected(frac, restored)
         return Crystals(numbers, frac, restored, self.real)
+
+    def _projected(self, frac: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates and stretches (S, 6) after the constraints that project; they do not see elements."""
+        batch = batch_of(self.real.long(), frac.double(), stretch(cell.double()), self.real)
+        for constraint in self.projections:
+            batch = constraint.project(batch)
+        moved = frac.clone()
+        # Lattice vectors do not count, so that coordinates that stay keep their place in the symmetry.
+        moved[self.real] = frac[self.real] + shortest(batch.frac.to(frac) - frac[self.real])
+        return moved, log_stretch(batch.cell.double()).to(cell)
 
     def _shape(self, cell: Tensor) -> Tensor:
         field, sizes = self.field, self.real.sum(1)
