@@ -31,6 +31,9 @@ from matgen.workflow.ledger_executor import LedgerExecutor
 LIMIT = 0.1
 """Boundary between kept and given up, eV/atom."""
 
+RANGES = ((0.1, 0.15), (0.15, 0.3), (0.3, 10.0))
+"""Of the DFT energy above the hull, eV/atom."""
+
 UNSTABLE, LARGEST = "unstable", 20
 
 
@@ -95,6 +98,11 @@ def report(args: argparse.Namespace, drawn: Candidates, judged: Candidates) -> s
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     both = judged.table[["e_above_hull", "dft"]]
+    ranges = []
+    for low, high in RANGES if args.above else ():
+        part = both[(both["dft"] > low) & (both["dft"] <= high)]
+        caught = int((part["e_above_hull"] > LIMIT).sum())
+        ranges.append(f"{caught} of {len(part)} between {low:g} and {high:g}")
     return TEXT.format(
         date=datetime.now(UTC).date(),
         machine=f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
@@ -109,6 +117,7 @@ def report(args: argparse.Namespace, drawn: Candidates, judged: Candidates) -> s
         below=int((both["e_above_hull"] < -LIMIT).sum()),
         above=int((both["dft"] > LIMIT).sum()),
         rejected=len(judged.rejected),
+        ranges="\nBy their DFT energy, found above 0.1: " + "; ".join(ranges) + ".\n" if ranges else "",
     )
 
 
@@ -128,7 +137,7 @@ counts as wrong either way. CHGNet itself learned from the Materials Project, th
 
 **How much the share says:** {above} of these structures lie above 0.1 eV/atom in DFT. On the others a judge that lets
 everything pass scores 100 %, so for those alone the share only measures false alarms.
-"""
+{ranges}"""
 
 
 if __name__ == "__main__":
