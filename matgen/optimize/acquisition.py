@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matgen.optimize.aims import Limit
 
-Acquisition = Literal["expected_improvement", "upper_confidence_bound"]
+Acquisition = Literal["expected_improvement", "upper_confidence_bound", "probability_of_feasibility"]
 
 _FLOOR = 1e-12
 _AUGMENTATION = 0.05
@@ -116,12 +116,12 @@ def promise(
         std: (n,) its standard deviation.
         known: Losses of what was evaluated and kept to the limits; empty where nothing did yet, in which case only
             feasibility counts.
-        kind: Name of the acquisition.
+        kind: Name of the acquisition; by the probability of feasibility alone, the loss does not count.
         kappa: Standard deviations of the confidence bound.
         feasible: For each limit, (n,) the probability that it is kept.
     """
     chance = np.prod(feasible, axis=0) if len(feasible) else np.ones(len(mean))
-    if not len(known):
+    if not len(known) or kind == "probability_of_feasibility":
         return chance
     best = float(known.min())
     if kind == "expected_improvement":

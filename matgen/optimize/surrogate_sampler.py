@@ -38,7 +38,7 @@ class Surrogate:
 
     Args:
         model: ``forest``, ``trees`` or ``gaussian_process``.
-        acquisition: ``expected_improvement`` or ``upper_confidence_bound``.
+        acquisition: ``expected_improvement``, ``upper_confidence_bound`` or ``probability_of_feasibility``.
         kappa: Standard deviations of the confidence bound.
         startup: Results before the model is asked; random points until then.
         retrain: New results after which the model is fitted again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from datetime import UTC, datetime
 from importlib import metadata
@@ -37,13 +38,18 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-def study_page(study: optuna.Study, out: str | Path, top: int = 20) -> Path:
-    """Write the page of a study: history, Pareto front with structures, importances, parallel coordinates, a map.
+COORDINATE = re.compile(r"z\d+")
+"""Names of the parameters of a latent space."""
+
+
+def study_page(study: optuna.Study, out: str | Path, top: int = 20, projection: charts.Projection = "pca") -> Path:
+    """Write the page of a study: history, Pareto front with structures, importances, parallel coordinates, maps.
 
     Args:
         study: Any study of matgen; without structures the drawings and the map are left out.
         out: HTML file.
         top: Candidates that are drawn.
+        projection: How the maps are made flat: ``pca`` or ``umap``.
 
     Returns:
         The path of the file.
@@ -52,11 +58,11 @@ def study_page(study: optuna.Study, out: str | Path, top: int = 20) -> Path:
         loader=PackageLoader("matgen.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     path = Path(out)
-    write_text(path, environment.get_template("study.html").render(**_context(study, top)))
+    write_text(path, environment.get_template("study.html").render(**_context(study, top, projection)))
     return path
 
 
-def _context(study: optuna.Study, top: int) -> dict[str, Any]:
+def _context(study: optuna.Study, top: int, projection: charts.Projection) -> dict[str, Any]:
     done = finished(study)
     labels = study.metric_names or [f"objective {i + 1}" for i in range(len(study.directions))]
     drawn = _drawn(study, labels, top)
@@ -64,7 +70,11 @@ def _context(study: optuna.Study, top: int) -> dict[str, Any]:
         "name": study.study_name,
         "labels": labels,
         "counts": _counts(study),
-        "charts": [chart for chart in _charts(study, done, labels) if chart[1] is not None],
+        "charts": [
+            chart
+            for chart in (*_charts(study, done, labels), *_maps(study, done, labels[0], projection))
+            if chart[1] is not None
+        ],
         "drawn": drawn,
         "gradients": gradients({symbol for item in drawn for symbol in item["symbols"]}),
         "failures": _failures(study),
@@ -77,7 +87,7 @@ def _context(study: optuna.Study, top: int) -> dict[str, Any]:
 def _charts(study: optuna.Study, done: list[FrozenTrial], labels: list[str]) -> list[tuple[str, Markup | None]]:
     values = np.array([t.values for t in done], dtype=float).reshape(len(done), len(labels))
     signed, best = losses(study, done), best_so_far(study)
-    names = [str(t.user_attrs.get("facts", {}).get("formula", f"trial {t.number}")) for t in done]
+    names = [_called(t) for t in done]
     made = [
         (f"{label}: every evaluation, and the best that keeps to the limits so far", charts.history(v, b, label))
         for label, v, b in zip(labels, values.T, best.T, strict=True)
@@ -93,12 +103,27 @@ def _charts(study: optuna.Study, done: list[FrozenTrial], labels: list[str]) -> 
         )
     if len(done):
         made.append(("Parameters of each trial, dark where good", charts.parallel(done, signed[:, 0], labels[0])))
+    return made
+
+
+def _maps(
+    study: optuna.Study, done: list[FrozenTrial], label: str, projection: charts.Projection
+) -> list[tuple[str, Markup | None]]:
+    """Candidates by composition, and by their coordinates where the search moved in a latent space."""
+    signed, names = losses(study, done), [_called(t) for t in done]
+    kind, made = charts.NAMES[projection], []
+    if done and all(t.params and all(COORDINATE.fullmatch(name) for name in t.params) for t in done):
+        axes = sorted(done[0].params)
+        points = np.array([[float(t.params.get(axis, np.nan)) for axis in axes] for t in done])
+        whole = np.isfinite(points).all(axis=1)
+        shown = [name for name, keep in zip(names, whole, strict=True) if keep]
+        caption = f"Latent coordinates by {kind}, dark where {label} is good"
+        made.append((caption, charts.landscape(points[whole], signed[whole, 0], shown, projection)))
     described = [i for i, t in enumerate(done) if STRUCTURE in t.user_attrs]
     if len(described) > 2:
-        formulas = [names[i] for i in described]
         points = composition_features([_formula(done[i]) for i in described])
-        shown = charts.landscape(points, signed[described, 0], formulas)
-        made.append((f"Principal components of the compositions, dark where {labels[0]} is good", shown))
+        chart = charts.landscape(points, signed[described, 0], [names[i] for i in described], projection)
+        made.append((f"Compositions by {kind}, dark where {label} is good", chart))
     return made
 
 
@@ -149,6 +174,10 @@ def _failures(study: optuna.Study) -> list[tuple[str, str, str]]:
     """Number, stage and reason of the last trials without a value."""
     left = [t for t in study.get_trials(deepcopy=False) if REASON in t.user_attrs and DUPLICATE not in t.user_attrs]
     return [(str(t.number), str(t.user_attrs.get("stage", "")), str(t.user_attrs[REASON])) for t in left[-200:]]
+
+
+def _called(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get("facts", {}).get("formula", f"trial {trial.number}"))
 
 
 def _formula(trial: FrozenTrial) -> Any:

@@ -5,13 +5,15 @@ Shapes: n trials, m objectives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from markupsafe import Markup
 
 from matgen.report.axes import HEIGHT, LEFT, RIGHT, WIDTH, body_of, frame, padded, plot, x_scale, y_scale
 from matgen.report.poster import mix
+from matgen.runtime import require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 
 GOOD, BAD = "#0b6e75", "#e6c9b4"
 """Colours of the best and the worst value."""
+
+Projection = Literal["pca", "umap"]
+NAMES: dict[Projection, str] = {"pca": "principal components", "umap": "UMAP"}
+
+_NEIGHBOURS = 15
+"""Of each candidate, for UMAP; fewer candidates are shown by principal components."""
 
 TOP, BOTTOM = 30.0, HEIGHT - 40.0
 
@@ -115,18 +123,27 @@ def parallel(trials: Sequence[FrozenTrial], losses: np.ndarray, label: str) -> M
     return plot(Markup("").join([*axes, *lines]), "Parallel coordinates of the parameters")
 
 
-def landscape(points: np.ndarray, losses: np.ndarray, names: Sequence[str]) -> Markup | None:
-    """Candidates on the first two principal components of their description (n, D), coloured by the loss (n,)."""
+def landscape(
+    points: np.ndarray, losses: np.ndarray, names: Sequence[str], projection: Projection = "pca"
+) -> Markup | None:
+    """Candidates on a plane where like ones lie together, coloured by the loss (n,); None for too few.
+
+    Args:
+        points: (n, D) description of the candidates.
+        losses: (n,) small is good.
+        names: (n,) what each candidate is called.
+        projection: Principal components, or UMAP (McInnes et al., arXiv:1802.03426).
+
+    Raises:
+        MissingPackageError: UMAP is not installed.
+    """
     if len(points) < 3:
         return None
-    from sklearn.decomposition import PCA
-
     spread = points.std(axis=0)
     scaled = (points - points.mean(axis=0))[:, spread > 1e-9] / spread[spread > 1e-9]
     if min(scaled.shape) < 2:
         return None
-    pca = PCA(2, random_state=0)
-    flat = pca.fit_transform(scaled)
+    flat, labels = _flattened(scaled, projection)
     x, y = x_scale(*padded(*_ends(flat[:, 0]))), y_scale(*padded(*_ends(flat[:, 1])))
     colours = _colours(losses)
     marks = Markup("").join(
@@ -135,8 +152,23 @@ def landscape(points: np.ndarray, losses: np.ndarray, names: Sequence[str]) -> M
         )
         for i in np.argsort(-losses, kind="stable").tolist()
     )
+    return plot(frame(x, y, *labels) + marks, f"Map of the candidates by {NAMES[projection]}")
+
+
+def _flattened(points: np.ndarray, projection: Projection) -> tuple[np.ndarray, tuple[str, str]]:
+    """(n, 2) places on the map, and the labels of its axes."""
+    if projection == "umap" and len(points) > _NEIGHBOURS:
+        module = require("umap", "umap")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a fixed seed means one thread
+            reducer = module.UMAP(n_components=2, n_neighbors=_NEIGHBOURS, random_state=0, n_jobs=1)
+            return np.asarray(reducer.fit_transform(points), dtype=float), ("UMAP 1", "UMAP 2")
+    from sklearn.decomposition import PCA
+
+    pca = PCA(2, random_state=0)
+    flat = pca.fit_transform(points)
     first, second = (f"Component {k} ({share:.0%})" for k, share in enumerate(pca.explained_variance_ratio_, start=1))
-    return plot(frame(x, y, first, second) + marks, "Map of the candidates by principal components")
+    return flat, (first, second)
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

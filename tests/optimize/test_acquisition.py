@@ -60,3 +60,9 @@ def test_infeasible_candidates_promise_nothing():
 def test_only_feasibility_counts_before_anything_is_feasible():
     score = promise(np.zeros(2), np.ones(2), np.zeros(0), "expected_improvement", 1.0, [np.array([0.2, 0.7])])
     assert score.tolist() == [0.2, 0.7]
+
+
+def test_feasibility_alone_forgets_the_loss():
+    chances = [np.array([0.5, 0.9]), np.array([1.0, 0.5])]
+    score = promise(np.array([-9.0, 9.0]), np.ones(2), np.array([0.0]), "probability_of_feasibility", 1.0, chances)
+    assert score == pytest.approx([0.5, 0.45])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
+from pools import perovskites
 from pymatgen.core import Lattice, Structure
 
 from matgen.data.candidates import Candidates
@@ -13,7 +16,7 @@ from matgen.execution import Serial
 from matgen.optimize import optimize
 from matgen.optimize.aims import Aim, Limit
 from matgen.optimize.results import candidates_of, finished
-from matgen.optimize.rungs.base import promoted
+from matgen.optimize.rungs.base import RUNGS, Rung, promoted
 from matgen.optimize.rungs.bulk_modulus import GPA, fitted_modulus
 from matgen.optimize.rungs.surrogate import Learned
 
@@ -83,3 +86,41 @@ def test_unknown_rungs_are_refused():
     space = {"composition": {"elements": ["Na", "Cl"]}}
     with pytest.raises(ConfigError, match="no rung called 'relaxe'"):
         optimize(space, {"ladder": {"rungs": ["relaxe"]}}, [{"property": "energy"}])
+
+
+LESSONS = []
+
+
+@RUNGS.register("pupil")
+@dataclass
+class Pupil(Rung):
+    """Notes how much was known at each lesson."""
+
+    name = "pupil"
+    learns = True
+
+    def learn(self, known, rng):
+        LESSONS.append(len(known))
+
+    def climb(self, candidates, aims, limits, executor):
+        return candidates
+
+
+@pytest.mark.parametrize(("every", "known"), [(1, [0, 4, 8, 12]), (2, [0, 8])])
+def test_results_teach_every_so_many_rounds(tmp_path, every, known):
+    LESSONS.clear()
+    perovskites(tmp_path / "pool.parquet")
+    space, ladder = {"pool": {"source": str(tmp_path / "pool.parquet")}}, {"ladder": {"rungs": ["pupil"]}}
+    optimize(space, ladder, [{"property": "value"}], sampler="random", evaluations=16, batch=4, retrain=every)
+    assert list(LESSONS) == known
+
+
+def test_the_learned_rung_is_another_once_it_learned_more():
+    known = salts(50, [float(i % 10) for i in range(50)]).with_columns({"feasible": [True] * 50})
+    opposite = salts(50, [-float(i % 10) for i in range(50)]).with_columns({"feasible": [True] * 50})
+    rung, fresh = Learned(promote=0.3, acquisition="upper_confidence_bound", kappa=0.0), salts(10)
+    kept = []
+    for lesson in (known, opposite):
+        rung.learn(lesson, np.random.default_rng(0))
+        kept.append(set(rung.climb(fresh, [Aim(property="e")], [], Serial()).table["id"]))
+    assert not kept[0] & kept[1]

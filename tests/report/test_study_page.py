@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import optuna
 import pandas as pd
+import pytest
 from pymatgen.core import Lattice, Structure
 
 from matgen.data.structures import write_structures
 from matgen.optimize import optimize
+from matgen.report import study_charts as charts
 from matgen.report.study import study_page
 
 
@@ -32,10 +35,26 @@ def test_page_of_two_objectives(tmp_path):
         "Hypervolume",
         "Importance",
         "Parameters of each trial",
-        "Principal components",
+        "Compositions by principal components",
+        "Latent coordinates by principal components",
         "the pool has no gap",
     ):
         assert said in text
+
+
+def test_maps_by_umap(tmp_path):
+    pytest.importorskip("umap", reason="not installed: pip install 'matgen[umap]'")
+    points = np.random.default_rng(0).normal(size=(24, 5))
+    chart = charts.landscape(points, points[:, 0], [f"c{i}" for i in range(24)], "umap")
+    assert "UMAP 1" in chart
+    assert chart.count("<circle") == 24
+
+
+def test_a_map_of_two_clusters_keeps_them_apart():
+    points = np.repeat([[0.0, 0.0, 1.0], [5.0, 5.0, 0.0]], 5, axis=0) + np.random.default_rng(0).normal(0, 0.1, (10, 3))
+    flat, labels = charts._flattened(points, "pca")
+    assert abs(flat[:5, 0].mean() - flat[5:, 0].mean()) > 10 * flat[:5, 0].std()
+    assert labels[0].startswith("Component 1")
 
 
 def test_page_of_any_study(tmp_path):

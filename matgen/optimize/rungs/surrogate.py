@@ -72,7 +72,8 @@ class Learned(Rung):
 
     Args:
         model: Name of a surrogate.
-        acquisition: ``expected_improvement`` or ``upper_confidence_bound``; limits enter by their probability.
+        acquisition: ``expected_improvement``, ``upper_confidence_bound`` or ``probability_of_feasibility``. Limits
+            enter all by their probability.
         kappa: Standard deviations of the confidence bound.
         promote: Share that goes on.
     """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from matgen.optimize.aims import Aim, Limit
+from matgen.runtime import require
 from matgen.workflow.config import WORKFLOWS, Count, Section, Workflow
 from matgen.workflow.sections import ReportSection
 from matgen.workflow.stage import Stage
@@ -53,6 +54,16 @@ class SearchSection(Section):
     memory: str | None = None
 
 
+class StudySection(ReportSection):
+    """What the study page shows.
+
+    Args:
+        projection: How maps of the candidates are made flat: ``pca``, or ``umap`` (``pip install 'matgen[umap]'``).
+    """
+
+    projection: Literal["pca", "umap"] = "pca"
+
+
 @WORKFLOWS.register("optimize")
 class Optimize(Workflow):
     """Search a space for the best candidates in few evaluations.
@@ -74,7 +85,7 @@ class Optimize(Workflow):
     limits: list[Limit] = Field(default=[])
     sampler: Named = "tpe"
     search: SearchSection = SearchSection()
-    report: ReportSection = ReportSection()
+    report: StudySection = StudySection()
 
     def check(self) -> None:
         """Refuse what could only fail later: unknown names and settings, missing files."""
@@ -87,6 +98,8 @@ class Optimize(Workflow):
         space.check()
         build(EVALUATORS, self.evaluate, "evaluate").check(self.objectives, self.limits)
         build_sampler(self.sampler, self.seed, space, self.objectives, self.limits)
+        if self.report.projection == "umap":
+            require("umap", "umap")
 
     def stages(self) -> list[Stage]:
         """The search."""
@@ -107,7 +120,7 @@ class Optimize(Workflow):
         exported = export(found, folder)
         with whole_file(folder / TRIALS) as temporary:
             trials_table(study).to_csv(temporary, index=False)
-        study_page(study, folder / PAGE, top=self.report.top)
+        study_page(study, folder / PAGE, top=self.report.top, projection=self.report.projection)
         return [ACCEPTED, REJECTED, *exported, TRIALS, PAGE]
 
     def _search(self, work: Workspace) -> Facts:
