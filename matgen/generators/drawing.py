@@ -188,10 +188,12 @@ def allowed_sizes(model: PeriodicGenerator, request: Request, unit: int, open_si
 
 def _with_room(sizes: np.ndarray, request: Request, unit: int) -> np.ndarray:
     """Sizes that hold the fixed atoms, for a formula in whole units."""
-    if request.fixed is None or not request.fixed.numbers:
+    if request.fixed is None:
         return sizes
     if request.space_group is not None:
-        raise ConfigError("a space group and fixed atoms cannot be asked for together.", where="fixed")
+        raise ConfigError("a space group and fixed parts cannot be asked for together.", where="fixed")
+    if not request.fixed.numbers:
+        return sizes
     fixed = np.bincount(request.fixed.numbers, minlength=119)
     foreign = set(np.flatnonzero(fixed)) - {Element(symbol).Z for symbol in request.elements}
     if request.elements and foreign:
