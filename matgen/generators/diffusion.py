@@ -41,6 +41,7 @@ class Diffusion(PeriodicGenerator):
     name = "diffusion"
     conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target", "fixed"})
     acts = frozenset(INSIDE)
+    learns_penalties = True
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Squared errors of the scaled scores, cross entropy of undetermined elements.
@@ -60,7 +61,9 @@ class Diffusion(PeriodicGenerator):
         group, targets = self.group_shown(batch, rng), self.targets_shown(batch, rng)
         numbers = torch.where(shown, x1.numbers, 0)
         predicted = self(numbers, frac, cell, x1.real, t, given, group, targets)
-        return field_losses(predicted, (frac_velocity, clean - noise), x1, x1.real & ~shown)
+        losses = field_losses(predicted, (frac_velocity, clean - noise), x1, x1.real & ~shown)
+        left, spread = (1 - t)[:, None, None], sigma / (alpha + sigma)
+        return self.penalised(losses, x1, (frac + left * predicted[0], cell + spread * predicted[1]), t)
 
     def sample_each(
         self,

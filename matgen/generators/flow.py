@@ -45,6 +45,7 @@ class Flow(PeriodicGenerator):
     learns_molecules = True
     conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target", "fixed"})
     acts = frozenset(INSIDE)
+    learns_penalties = True
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Squared velocity errors of coordinates and cell, cross entropy of undetermined elements.
@@ -71,7 +72,11 @@ class Flow(PeriodicGenerator):
         targets = self.targets_shown(batch, rng)
         numbers = torch.where(shown, x1.numbers, 0)
         predicted = self(numbers, frac, cell, x1.real, t, given, group, targets, isolated=isolated)
-        return field_losses(predicted, (frac_velocity, cell_velocity), x1, x1.real & ~shown, isolated)
+        losses = field_losses(predicted, (frac_velocity, cell_velocity), x1, x1.real & ~shown, isolated)
+        left = (1 - t)[:, None]
+        return self.penalised(
+            losses, x1, (frac + left[..., None] * predicted[0], cell + left * predicted[1]), t, isolated
+        )
 
     def _noise(self, x1: Crystals, kinds: Tensor, isolated: Tensor | None, rng: torch.Generator) -> Tensor:
         """(S, A, 3) noise paired with the data: uniform in cells, Gaussian around the middle of boxes."""

@@ -18,11 +18,12 @@ from matgen.errors import ConfigError
 from matgen.generators.base import Generator
 from matgen.generators.molecule_box import UNIT
 from matgen.generators.paths import centred
+from matgen.generators.penalties import Penalties
 from matgen.nn.precision import inference_precision
 from matgen.nn.transformer import PeriodicTransformer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch_geometric.data import Batch
 
@@ -98,11 +99,13 @@ class PeriodicGenerator(Generator):
         targets: Properties that can be asked for.
         reveal_end: Time at which all elements are known.
         molecules: Whether molecules are learned, alone or together with crystals.
+        penalties: Constraints whose penalties join the loss, as :meth:`.Penalties.of` reads them.
         own: Further settings of the family.
     """
 
     steered_by_targets: ClassVar[bool] = True
     learns_molecules: ClassVar[bool] = False
+    learns_penalties: ClassVar[bool] = False
     cell_mean: Tensor
     cell_std: Tensor
     target_mean: Tensor
@@ -122,13 +125,17 @@ class PeriodicGenerator(Generator):
         targets: Sequence[str] = (),
         reveal_end: float = 0.75,
         molecules: bool = False,
+        penalties: Sequence[Mapping[str, Any]] = (),
         **own: Any,
     ) -> None:
         targets = list(targets)
+        if penalties and not self.learns_penalties:
+            raise ConfigError(f"the loss of {self.name!r} has no penalties.", where="penalties", fix="Use 'flow'.")
         if molecules and not self.learns_molecules:
             raise ConfigError(f"the generator {self.name!r} learns no molecules.", where="molecules", fix="Use 'flow'.")
         # Cards from before there were molecules stay as they are.
         own = {**own, "molecules": True} if molecules else own
+        own = {**own, "penalties": [dict(entry) for entry in penalties]} if penalties else own
         super().__init__(
             width=width,
             layers=layers,
@@ -140,6 +147,7 @@ class PeriodicGenerator(Generator):
             **own,
         )
         self.max_atoms, self.targets, self.reveal_end, self.molecules = max_atoms, targets, reveal_end, molecules
+        self.penalties = Penalties.of(penalties)
         self.backbone = PeriodicTransformer(width, layers, heads, channels)
         self.condition = Condition(width, max_atoms, len(targets) if self.steered_by_targets else 0, molecules)
         self.coordinate_head = nn.Linear(width, 3)
@@ -233,6 +241,32 @@ class PeriodicGenerator(Generator):
     ) -> Batch:
         """``request.n`` crystals; see :meth:`sample_each`."""
         return self.sample_each([request] * request.n, rng=rng, constraints=constraints, **options)
+
+    def penalised(
+        self,
+        losses: dict[str, Tensor],
+        x1: Crystals,
+        expected: tuple[Tensor, Tensor],
+        t: Tensor,
+        isolated: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The losses with the penalties of the expected crystals, where there are any; molecules have none.
+
+        Args:
+            losses: As :func:`field_losses` gives them.
+            x1: The data.
+            expected: Coordinates (S, A, 3) and standardised cell (S, 6) at the end of the path.
+            t: (S,) where on the path they are expected from.
+            isolated: (S,) which systems are molecules; None where none is.
+        """
+        if not self.penalties.terms:
+            return losses
+        from matgen.nn.cell import stretch
+
+        frac, cell = expected
+        when = t if isolated is None else torch.where(isolated, 0.0, t)
+        penalty = self.penalties(x1.numbers, frac, stretch(self.restore(cell, x1.real.sum(1))), x1.real, when)
+        return {**losses, "loss": losses["loss"] + penalty, "penalty": penalty.detach()}
 
     def group_shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """(S,) space groups, forgotten in half of the systems."""
