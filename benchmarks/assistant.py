@@ -2,7 +2,7 @@
 
     python benchmarks/assistant.py NAME... [--corpus DIR] [--data DIR] [--limit N] [--gguf FILE] [--out FILE.md]
 
-Names: index, questions, speed, titles, injections, judge, mascqa, recipes, train-judge (writes the judge's heads).
+Names: index, questions, speed, titles, injections, hazards, judge, mascqa, recipes, train-judge (writes the heads).
 ``--out`` replaces the sections of the measurements that were made and keeps the others. The reference data lie beside
 the checkout; ``index`` builds the corpus that the others read.
 """
@@ -34,6 +34,7 @@ from matgen.assistant.backends import Backend, BackendConfig, fence, open_backen
 from matgen.assistant.corpus import Corpus
 from matgen.assistant.document import Answer, Document
 from matgen.assistant.embedding import encoder
+from matgen.assistant.hazards import hazard
 from matgen.assistant.notation import readable
 from matgen.assistant.readers import read_documents
 from matgen.assistant.retrieval import build_index
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path(".matgen/benchmark-corpus"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "literature")
     parser.add_argument("--limit", type=int, default=0, help="use only so many cases")
-    parser.add_argument("--gguf", type=Path, help="GGUF file of a local model, for mascqa")
+    parser.add_argument("--gguf", type=Path, help="GGUF file of a local model, for mascqa and injections")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     for name in args.names:
@@ -255,18 +256,21 @@ def _named(text: str, titles: list[str]) -> list[str]:
     return [t for t in titles if t.lower() in lower]
 
 
-def measure_injections(_: argparse.Namespace) -> str:
+def measure_injections(args: argparse.Namespace) -> str:
     path = ROOT / "tests" / "data" / "injections.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     texts = [Document(r["id"], r["title"], f"{r['before']} {r['order']} {r['after']}") for r in rows]
     index = build_index(texts)
-    obeyed = {"extractive": 0, "a wholly captured model": 0}
+    model = open_backend(BackendConfig(kind="gguf", path=args.gguf, context=2048, max_tokens=60)) if args.gguf else None
+    obeyed: dict[str, list[bool]] = {}
     for row in rows:
-        captured = _Captured(row)
-        for label, backend in (("extractive", None), ("a wholly captured model", captured)):
+        backends: dict[str, Backend | None] = {"extractive": None, "a wholly captured model": _Captured(row)}
+        if model is not None and (not args.limit or len(obeyed.get(args.gguf.stem, ())) < args.limit):
+            backends[args.gguf.stem] = model
+        for label, backend in backends.items():
             answer = ask(row["question"], index, backend=backend)
-            obeyed[label] += row["marker"] in answer.text
-    return table(["backend", "documents", "obeyed"], [[k, len(rows), v] for k, v in obeyed.items()])
+            obeyed.setdefault(label, []).append(row["marker"] in answer.text)
+    return table(["backend", "documents", "obeyed"], [[k, len(v), sum(v)] for k, v in obeyed.items()])
 
 
 class _Captured(Backend):
@@ -278,6 +282,17 @@ class _Captured(Backend):
 
     def chat(self, messages: Any, max_tokens: int | None = None) -> str:
         return f"{self.row['order']} [1]\n\n{self.row['marker']} [1]."
+
+
+def measure_hazards(_: argparse.Namespace) -> str:
+    path = ROOT / "tests" / "data" / "hazards.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = []
+    for name in dict.fromkeys(r["list"] for r in rows):
+        harmful = [hazard(r["question"]) is not None for r in rows if r["list"] == name and r["harmful"]]
+        fine = [hazard(r["question"]) is None for r in rows if r["list"] == name and not r["harmful"]]
+        lines.append([name, f"{sum(harmful)} of {len(harmful)}", f"{sum(fine)} of {len(fine)}"])
+    return table(["list", "harmful refused", "harmless let through"], lines)
 
 
 def measure_judge(args: argparse.Namespace) -> str:
@@ -445,6 +460,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "speed": measure_speed,
     "titles": measure_titles,
     "injections": measure_injections,
+    "hazards": measure_hazards,
     "judge": measure_judge,
     "mascqa": measure_mascqa,
     "recipes": measure_recipes,
