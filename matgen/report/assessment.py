@@ -82,10 +82,18 @@ def _charts(models: list[HeldOut], tables: dict[str, pd.DataFrame], label: str) 
     if "learning" in tables and len(tables["learning"]) > 1:
         found[f"Learning curve of {first.name}"] = learning_chart(tables["learning"], label)
     if "importances" in tables:
-        shares = dict(tables["importances"][["features", "rise_of_mae"]].itertuples(index=False, name=None))
-        chart = bars({name: max(share, 0.0) for name, share in shares.items()})
-        found |= {"What it looks at: rise of the error when shuffled": chart} if chart else {}
+        found |= _importances(tables["importances"])
     return found
+
+
+def _importances(table: pd.DataFrame) -> dict[str, Markup]:
+    """A bar for each group of features, or for each element of a graph network."""
+    column, heading = "rise_of_mae", "What it looks at: rise of the error when shuffled"
+    if column not in table:
+        column, heading = "size", "What it looks at: mean size of the contribution of an element's atoms"
+    sizes = dict(zip(table["features"], table[column], strict=True))
+    chart = bars({name: max(size, 0.0) for name, size in sizes.items()})
+    return {heading: chart} if chart else {}
 
 
 def parity(held: HeldOut, label: str) -> Markup:

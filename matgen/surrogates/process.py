@@ -5,11 +5,13 @@ Shapes: S materials, D vector size, M inducing rows.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -55,7 +57,9 @@ class Kernel:
         """By the marginal likelihood of (S, D) standardised vectors and (S,) standardised values."""
         start = np.sqrt(vectors.shape[1])
         shape = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(start, (1e-1 * start, 1e2 * start), nu=smoothness)
-        found = GaussianProcessRegressor(shape + WhiteKernel(0.1, (1e-4, 2.0)), alpha=JITTER).fit(vectors, values)
+        with warnings.catch_warnings():  # a parameter at the end of its range is an answer too
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = GaussianProcessRegressor(shape + WhiteKernel(0.1, (1e-4, 2.0)), alpha=JITTER).fit(vectors, values)
         matern, noise = found.kernel_.k1, found.kernel_.k2
         return cls(matern.k1.constant_value, float(matern.k2.length_scale), noise.noise_level, smoothness)
 

@@ -23,7 +23,9 @@ from matgen.surrogates.assessment import (
     importances,
     learning_curve,
 )
+from matgen.surrogates.attribution import element_contributions
 from matgen.surrogates.base import SURROGATES
+from matgen.surrogates.graph import GraphEnsemble
 from matgen.surrogates.training import read_rows
 
 if TYPE_CHECKING:
@@ -101,17 +103,19 @@ def _some(
 def _importances(
     materials: Sequence[Any], values: np.ndarray, prop: str, surrogate: str, settings: dict[str, Any], seed: int
 ) -> pd.DataFrame:
-    """Of a surrogate fitted to four fifths of the rows, on the others."""
+    """Of a surrogate fitted to four fifths of the rows, on the others: by feature, or by element for graphs."""
     model = SURROGATES.get(surrogate)(find_property(prop), **settings)
-    if not isinstance(model, OnVectors):
+    if not isinstance(model, OnVectors | GraphEnsemble):
         raise ConfigError(
-            "it does not work on vectors of named features.", where=surrogate, fix="Leave --features out."
+            "it works neither on named features nor on graphs.", where=surrogate, fix="Leave --features out."
         )
     rng = np.random.default_rng(seed)
     out, rest = np.split(rng.permutation(len(values)), [len(values) // 5])
     model.fit([materials[i] for i in rest], values[rest], rng=rng)
-    out = out[:IMPORTANCE_ROWS]
-    return importances(model, [materials[i] for i in out], values[out], rng)
+    some = [materials[i] for i in out[:IMPORTANCE_ROWS]]
+    if isinstance(model, GraphEnsemble):
+        return element_contributions(model, some)
+    return importances(model, some, values[out[:IMPORTANCE_ROWS]], rng)
 
 
 def _written(
