@@ -100,11 +100,15 @@ def molecule(numbers: Sequence[int], positions: np.ndarray, smiles: str | None =
 
     Args:
         numbers: (A,) atomic numbers.
-        positions: (A, 3) Cartesian coordinates in Å, kept as they are.
+        positions: (A, 3) Cartesian coordinates in Å; shifted as a whole where the box would not hold them.
         smiles: Canonical isomeric SMILES, which becomes the structure's property :data:`SMILES`.
     """
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
-    lattice = _lattice(np.diag(np.ptp(positions, axis=0) + 2 * ROOM), (False, False, False))
+    edges = np.ptp(positions, axis=0) + 2 * ROOM
+    if (positions < 0).any() or (positions >= edges).any():
+        # pymatgen's distances are wrong between atoms outside of the box, whatever the axes.
+        positions = positions - positions.min(axis=0) + ROOM
+    lattice = _lattice(np.diag(edges), (False, False, False))
     elements = [Element.from_Z(int(z)) for z in numbers]
     properties = {} if smiles is None else {SMILES: smiles}
     return Structure(lattice, elements, positions, coords_are_cartesian=True, properties=properties)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from matgen.data.property import PROPERTIES
+from matgen.data.structures import is_molecule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,10 +52,28 @@ def _charges(formula: str) -> str | None:
 
 
 def _sentence(row: Mapping[Any, Any], structure: Structure) -> str:
+    if is_molecule(structure):
+        return _molecule_sentence(row)
     parts = [_stability(row), _doubt(row), *_predictions(row), _novelty(row), _relaxation(row)]
     if (states := charges(structure)) is not None:
         parts.append(f"charge neutral as {states}")
     text = "; ".join(part for part in parts if part)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _molecule_sentence(row: Mapping[Any, Any]) -> str:
+    """Gap, predictions, how easily it is made, and how far from what is known."""
+    parts = [f"HOMO-LUMO gap {gap:.2f} eV (GFN2-xTB)" if (gap := _number(row, "xtb_gap")) is not None else ""]
+    parts += _predictions(row)
+    if (ease := _number(row, "synthetic_accessibility")) is not None:
+        parts.append(f"synthetic accessibility {ease:.1f} of 1 (easy) to 10")
+    if not _missing(novel := row.get("novel")):
+        near = _number(row, "similarity_known")
+        parts.append(
+            f"{'new' if novel else 'known'} molecule"
+            + (f", similarity {near:.2f} to the nearest known" if near else "")
+        )
+    text = "; ".join(part for part in [*parts, _relaxation(row)] if part) or "no property known"
     return f"{text[:1].upper()}{text[1:]}."
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
+from rdkit import Chem
 
-from matgen.data.structures import STRUCTURE_COLUMNS
+from matgen.data.molecules import smiles_of, with_geometry
+from matgen.data.structures import STRUCTURE_COLUMNS, formula_of, is_molecule
 from matgen.report.charts import is_first_front
-from matgen.report.crystal import DrawnCell, conventional, draw_cell, element_style
+from matgen.report.crystal import DrawnCell, conventional, draw_cell, draw_molecule, element_style
 from matgen.report.fields import (
     FIELDS,
     Field,
@@ -25,6 +27,7 @@ from matgen.report.fields import (
     texts,
     written,
 )
+from matgen.report.formula_drawing import drawn_formula
 from matgen.report.poster import poster
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ class Card:
     drawing: Markup
     cif_name: str
     cif: str
+    formula_drawing: Markup
 
     def payload(self) -> dict[str, Any]:
         """The cells for the 3-D view."""
@@ -96,8 +100,11 @@ def cards(records: Records, top: int) -> list[Card]:
 
 
 def _card(place: int, row: dict[str, Any], structure: Structure, quantities: list[Field]) -> Card:
-    cells = _cells(structure)
-    name = str(row.get("formula") or structure.composition.reduced_formula)
+    molecular = is_molecule(structure)
+    cells = {"Conformer": draw_molecule(structure)} if molecular else _cells(structure)
+    name = str(row.get("formula") or formula_of(structure))
+    geometry = [] if molecular else _geometry(structure)
+    file = f"{_file_name(name)}-{_file_name(str(row['id']))}"
     return Card(
         anchor=f"candidate-{place}",
         place=f"{number(row.get('rank')) or place:.0f}",
@@ -106,19 +113,27 @@ def _card(place: int, row: dict[str, Any], structure: Structure, quantities: lis
         space_group=space_group(row.get("space_group")),
         row=row,
         badges=_badges(row),
-        facts=[Fact(f.label, written(f, row), f.unit, f.help) for f in quantities] + _geometry(structure),
+        facts=[Fact(f.label, written(f, row), f.unit, f.help) for f in quantities] + geometry,
         lines=[
             (label, formula(_sentence("; ".join(found)))) for c, label in LINES.items() if (found := texts(row.get(c)))
         ],
         reasons=[_sentence(text).removesuffix(".") for text in texts(row.get("reasons"))],
         others=_others(row, quantities),
         elements=[(s, element_style(s)["color"]) for s in dict.fromkeys(sp.symbol for sp in structure.species)],
-        lattice=_lattice(structure),
+        lattice=smiles_of(structure) if molecular else _lattice(structure),
         cells=cells,
-        drawing=poster(next(iter(cells.values())), f"Crystal structure of {name}"),
-        cif_name=f"{_file_name(name)}-{_file_name(str(row['id']))}.cif",
-        cif="data:chemical/x-cif;charset=utf-8," + quote(str(structure.to(fmt="cif"))),
+        drawing=poster(next(iter(cells.values())), f"{'Conformer' if molecular else 'Crystal structure'} of {name}"),
+        cif_name=f"{file}.mol" if molecular else f"{file}.cif",
+        cif=_file(structure),
+        formula_drawing=drawn_formula(structure, f"Structural formula of {name}") if molecular else Markup(""),
     )
+
+
+def _file(structure: Structure) -> str:
+    """A crystal as CIF, a molecule as a connection table with its conformer, as the address of a download."""
+    if is_molecule(structure):
+        return "data:chemical/x-mdl-molfile;charset=utf-8," + quote(Chem.MolToMolBlock(with_geometry(structure)))
+    return "data:chemical/x-cif;charset=utf-8," + quote(str(structure.to(fmt="cif")))
 
 
 def _cells(structure: Structure) -> dict[str, DrawnCell]:

@@ -14,7 +14,8 @@ from pymatgen.analysis.local_env import CrystalNN
 from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from matgen.data.structures import wrap
+from matgen.data.molecules import with_geometry
+from matgen.data.structures import ROOM, wrap
 
 SYMPREC = 0.1
 """Å; the tolerance with which the conventional cell is found."""
@@ -37,12 +38,14 @@ class DrawnCell:
         frac: ``(A, 3)`` fractional coordinates in [0, 1).
         cell: ``(3, 3)`` rows a, b, c in Å, turned into the viewer's frame.
         bonds: Pairs of atoms with the cell shift of the second one.
+        periodic: Whether there is a cell; a molecule has none to draw or repeat.
     """
 
     symbols: list[str]
     frac: np.ndarray
     cell: np.ndarray
     bonds: list[Bond]
+    periodic: bool = True
 
     def atoms(self) -> list[tuple[int, np.ndarray]]:
         """Index and position (3,) in Å of each atom of one cell, those on faces repeated."""
@@ -63,7 +66,9 @@ class DrawnCell:
         return found
 
     def edges(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The twelve edges of the cell, as pairs of points in Å."""
+        """The twelve edges of the cell, as pairs of points in Å; none round a molecule."""
+        if not self.periodic:
+            return []
         corners = [np.array(c, dtype=float) for c in itertools.product((0, 1), repeat=3)]
         pairs = itertools.combinations(corners, 2)
         return [(p @ self.cell, q @ self.cell) for p, q in pairs if np.abs(p - q).sum() == 1]
@@ -75,6 +80,7 @@ class DrawnCell:
             "frac": np.round(self.frac, 4).tolist(),
             "cell": np.round(self.cell, 4).tolist(),
             "bonds": [[i, j, *image] for i, j, image in self.bonds],
+            "periodic": self.periodic,
         }
 
     def _images(self) -> list[tuple[int, tuple[int, int, int]]]:
@@ -83,6 +89,20 @@ class DrawnCell:
             options = [(0, 1) if f < ON_FACE else (-1, 0) if f > 1 - ON_FACE else (0,) for f in frac]
             images += [(index, (a, b, c)) for a, b, c in itertools.product(*options)]
         return images
+
+
+def draw_molecule(structure: Structure) -> DrawnCell:
+    """Turn a molecule for drawing: its longest direction to the right, its shortest towards the reader."""
+    places = structure.cart_coords - structure.cart_coords.mean(axis=0)
+    axes = np.linalg.svd(places, full_matrices=True)[2].T
+    axes *= np.sign(np.linalg.det(axes))
+    turned = places @ axes
+    corner, cell = turned.min(axis=0) - ROOM, np.diag(np.ptp(turned, axis=0) + 2 * ROOM)
+    bonds: list[Bond] = [
+        (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), (0, 0, 0)) for bond in with_geometry(structure).GetBonds()
+    ]
+    frac = (turned - corner) @ np.linalg.inv(cell)
+    return DrawnCell([species.symbol for species in structure.species], frac, cell, bonds, periodic=False)
 
 
 def draw_cell(structure: Structure) -> DrawnCell:

@@ -81,7 +81,7 @@
       const { color, radius } = elements[symbol];
       viewer.setStyle({ elem: symbol }, { sphere: { radius, color }, stick: { radius: STICK, color } });
     }
-    for (const [start, end] of cellEdges(data.cell, repeat)) viewer.addCylinder({ start, end, radius: 0.025, color: "#8a94a3" });
+    for (const [start, end] of data.periodic === false ? [] : cellEdges(data.cell, repeat)) viewer.addCylinder({ start, end, radius: 0.025, color: "#8a94a3" });
     viewer.setHoverable({}, true, (atom) => {
       const text = `${atom.elem} (${atom.frac.map((f) => f.toFixed(3)).join(", ")})`;
       atom.label = viewer.addLabel(text, { position: atom, backgroundColor: "#1b2430", fontColor: "#fff", fontSize: 12, inFront: true });
