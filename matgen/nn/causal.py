@@ -28,8 +28,13 @@ class Cache:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these sequences only; the others have ended."""
-        self.keys = [k[rows] for k in self.keys]
-        self.values = [v[rows] for v in self.values]
+        self.keys = [self._kept(k, rows) for k in self.keys]
+        self.values = [self._kept(v, rows) for v in self.values]
+
+    def _kept(self, store: Tensor, rows: Tensor) -> Tensor:
+        # In place and without what is still empty: copying whole caches took a sixth of the time of sampling.
+        store[: len(rows), :, : self.done] = store[:, :, : self.done][rows]
+        return store[: len(rows)]
 
 
 class CausalBlock(nn.Module):
