@@ -37,6 +37,7 @@ class LatentGenerator(Generator):
     """
 
     conditions = VAE.conditions
+    acts = VAE.acts
     code_mean: Tensor
     code_std: Tensor
 

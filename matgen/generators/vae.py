@@ -55,6 +55,7 @@ class VAE(PeriodicGenerator):
 
     name = "vae"
     conditions = frozenset({"formula", "chemical_system", "n_atoms"})
+    acts = frozenset({"mask", "penalty"})
     steered_by_targets = False
 
     def __init__(
