@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 from typing import TYPE_CHECKING
 
 from pymatgen.core import Lattice, Structure
 
 from matgen.constraints.allowed_elements import AllowedElements, NumberOfElements, RequiredElements
+from matgen.constraints.alloys import SizeMismatch
 from matgen.constraints.composition import AnonymousFormula, ChemicalSystem, Formula, NumberOfAtoms
 from matgen.constraints.element_limits import CrustalAbundance, SupplyRisk
-from matgen.elements import numbers
+from matgen.constraints.packing import Density, VolumePerAtom
+from matgen.constraints.perovskite import Perovskite
+from matgen.constraints.symmetry import CrystalSystem, SpaceGroup
+from matgen.constraints.wyckoff import WyckoffPositions
+from matgen.data.symmetry import crystal_system, symbol
+from matgen.elements import metallic_radius, numbers
 from matgen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,9 +35,9 @@ MULTIPLES = 8
 def require_compatible(constraints: Sequence[Constraint], request: Request | None = None) -> None:
     """Refuse constraints that no composition meets together.
 
-    The tests are exact on sets of elements, on numbers of elements and of atoms, and, where a formula is asked for, on
-    everything that its composition decides. Sets that only a search over compositions could tell apart (neutrality
-    within a chemical system, say) are let through.
+    The tests are exact on sets of elements, on numbers of elements and of atoms, on space groups, on windows of one
+    quantity, and, where a formula is asked for, on everything that its composition decides. Sets that only a search
+    over compositions could tell apart (neutrality within a chemical system, say) are let through.
 
     Args:
         constraints: What must hold.
@@ -67,6 +74,8 @@ def _of_request(request: Request | None) -> list[tuple[str, Constraint]]:
         wishes.append((f"the chemical system {request.chemical_system}", ChemicalSystem(request.chemical_system)))
     if request.n_atoms is not None:
         wishes.append((f"the {request.n_atoms} atoms", NumberOfAtoms(request.n_atoms, request.n_atoms)))
+    if request.space_group is not None:
+        wishes.append((f"the space group {symbol(request.space_group)}", SpaceGroup((request.space_group,))))
     return wishes
 
 
@@ -79,7 +88,9 @@ class _Wishes:
     @cached_property
     def conflict(self) -> str | None:
         """What stands in the way, or None."""
-        return self._by_formula() or self._by_elements() or self._by_atoms()
+        return (
+            self._by_formula() or self._by_elements() or self._by_atoms() or self._by_symmetry() or self._by_windows()
+        )
 
     def _by_formula(self) -> str | None:
         """A formula decides every constraint that a composition decides: those with a mask."""
@@ -124,6 +135,29 @@ class _Wishes:
                 return f"no multiple of the {unit} atoms of a formula unit is {wanted}"
         return None
 
+    def _by_symmetry(self) -> str | None:
+        left = set(range(1, 231))
+        for c in self.constraints:
+            if isinstance(c, SpaceGroup):
+                left &= set(c.numbers)
+            elif isinstance(c, CrystalSystem):
+                left = {n for n in left if crystal_system(n) in c.systems}
+            elif isinstance(c, WyckoffPositions) and c.space_group is not None:
+                left &= {c.space_group}
+        return None if left else "no space group is left"
+
+    def _by_windows(self) -> str | None:
+        """Windows of one quantity must overlap."""
+        windows: dict[str, list[tuple[float, float]]] = {}
+        for c in self.constraints:
+            if isinstance(c, Density | VolumePerAtom):
+                windows.setdefault(c.name, []).append((c.low, c.high))
+        for name, ranges in windows.items():
+            low, high = max(low for low, _ in ranges), min(high for _, high in ranges)
+            if low > high:
+                return f"{name} would have to be at least {low:g} and at most {high:g}"
+        return None
+
     @cached_property
     def _required(self) -> frozenset[str]:
         found = [frozenset(c.required) for c in self.constraints if isinstance(c, RequiredElements)]
@@ -134,6 +168,7 @@ class _Wishes:
     def _allowed(self) -> frozenset[str]:
         limits = (AllowedElements, SupplyRisk, CrustalAbundance)
         found = [c.allowed for c in self.constraints if isinstance(c, limits)]
+        found += [_with_radius() for c in self.constraints if isinstance(c, SizeMismatch) and c.others == "reject"]
         found += [c.elements for c in self.constraints if isinstance(c, ChemicalSystem)]
         return frozenset(numbers()).intersection(*found)
 
@@ -142,6 +177,7 @@ class _Wishes:
         """Fewest and most different elements."""
         limits = [c for c in self.constraints if isinstance(c, NumberOfElements)]
         exact = [len(c.unit) for c in self.constraints if isinstance(c, AnonymousFormula | Formula)]
+        exact += [3 for c in self.constraints if _is_abx3(c)]
         low = max([1, len(self._required), *(c.low for c in limits), *exact])
         return low, min([len(self._allowed), *(c.high for c in limits), *exact])
 
@@ -149,4 +185,14 @@ class _Wishes:
     def _units(self) -> list[int]:
         """Atoms of the formula units asked for."""
         named = [sum(c.unit.values()) for c in self.constraints if isinstance(c, Formula)]
-        return named + [sum(c.unit) for c in self.constraints if isinstance(c, AnonymousFormula)]
+        named += [sum(c.unit) for c in self.constraints if isinstance(c, AnonymousFormula)]
+        return named + [5 for c in self.constraints if _is_abx3(c)]
+
+
+def _is_abx3(constraint: Constraint) -> bool:
+    return isinstance(constraint, Perovskite) and constraint.others == "reject"
+
+
+def _with_radius() -> frozenset[str]:
+    """Elements with a metallic radius."""
+    return frozenset(element for element, z in numbers().items() if not isnan(metallic_radius()[z]))

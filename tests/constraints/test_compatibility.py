@@ -20,6 +20,14 @@ CONFLICTS = [
     ([], Request(formula="SrTiO3", n_atoms=7), "SrTiO3 and the 7 atoms cannot .*no multiple of the 5 atoms"),
     (["charge_neutral"], Request(formula="NaO3"), "NaO3 and charge_neutral cannot be met together"),
     ([{"anonymous_formula": {"formula": "ABC3"}}, {"n_elements": {"high": 2}}], None, "at least 3 .* at most 2"),
+    ([{"perovskite": {"others": "reject"}}], Request(formula="NaCl"), "NaCl and perovskite.*no ABX3"),
+    ([{"perovskite": {"others": "reject"}}, {"n_elements": {"high": 2}}], None, "at least 3 .* at most 2"),
+    ([{"perovskite": {"others": "reject"}}], Request(n_atoms=8), "no multiple of the 5 atoms"),
+    ([{"expression": {"rule": 'n("O") == 4'}}], Request(formula="SrTiO3"), "SrTiO3 and expression.*does not keep"),
+    (["price"], Request(formula="AuCl"), "AuCl and price.*USD/kg"),
+    (["size_mismatch", {"required_elements": {"required": ["O"]}}], None, "O must occur and may not"),
+    ([{"crystal_system": {"systems": ["cubic"]}}], Request(space_group=62), "space group Pnma and crystal_system"),
+    ([{"density": {"low": 8}}, {"density": {"high": 5}}], None, "at least 8 and at most 5"),
     (["supply_risk"], Request(chemical_system="Nd-O"), "the chemical system Nd-O and supply_risk cannot"),
 ]
 
@@ -46,6 +54,9 @@ def test_only_what_conflicts_is_named():
     ("specs", "request_"),
     [
         ([], None),
+        ([{"expression": {"rule": 'n("O") == 6'}}], Request(formula="SrTiO3")),
+        ([{"n_atoms": {"low": 10, "high": 12}}], Request(formula="SrTiO3")),
+        (["perovskite", {"crystal_system": {"systems": ["cubic"]}}], Request(formula="SrTiO3", space_group=221)),
         (["elements", "charge_neutral", {"n_elements": {"low": 3, "high": 3}}], Request(formula="SrTiO3", n_atoms=10)),
         (["charge_neutral", {"required_elements": {"required": ["O"]}}], Request(chemical_system="Li-P-O", n_atoms=8)),
         ([{"anonymous_formula": {"formula": "ABC3"}}, {"n_atoms": {"low": 4, "high": 12}}], None),
