@@ -3,6 +3,7 @@
     python benchmarks/search.py pool perov_5/ --out pool.jsonl
     python benchmarks/search.py fronts perov_5/ --out fronts.jsonl
     python benchmarks/search.py open --out open.jsonl
+    python benchmarks/search.py latent data.parquet --out latent.jsonl
     python benchmarks/search.py overhead
     python benchmarks/search.py tuning perov_5/ --out tuning.jsonl
     python benchmarks/search.py table pool.jsonl
@@ -27,7 +28,10 @@ import pandas as pd
 import typer
 
 from matgen.data.structures import parse, write_structures
+from matgen.execution import Serial
+from matgen.generators.sampling import sample
 from matgen.optimize import optimize
+from matgen.optimize.evaluators.ladder import Ladder
 from matgen.optimize.results import finished, hypervolumes, is_feasible
 from matgen.optimize.spaces.pool import Pool
 from matgen.optimize.storage import open_storage
@@ -145,6 +149,47 @@ def _yield(study: optuna.Study) -> dict[str, Any]:
     good = sorted((t.values[0] for t in finished(study) if is_feasible(t)), reverse=True)
     best = round(good[0], 1) if good else None
     return {"feasible": len(good), "best": best, "top 10": round(float(np.mean(good[:10])), 1) if good else None}
+
+
+@app.command()
+def latent(
+    data: Path,
+    out: Out,
+    column: str = "e_form",
+    method: list[str] = ["prior", "tpe", "gp"],  # noqa: B006
+    seeds: int = 3,
+    evaluations: int = 100,
+    most: int = 500,
+    model: str = "vae-mp20",
+) -> None:
+    """Lowest formation energy predicted by the surrogate in the autoencoder's latent space, and of prior samples.
+
+    DATA holds known structures with their formation energy in --column. Evaluations that fail (invalid structures)
+    count; the search starts from the codes of the best 50 known structures, the prior from none.
+    """
+    rungs = ["constraints", {"predict": {"property": "e_form"}}]
+    space = {"latent": {"source": str(data), "model": model, "best_by": column, "top": 50, "most": most,
+                        "decoding": {"steps": 30}}}  # fmt: skip
+    samplers = {"tpe": "tpe", "gp": GP, "random": "random"}
+    for seed in range(seeds):
+        for name in method:
+            if seed not in _missing(out, name, seeds):
+                continue
+            if name == "prior":
+                values = _prior(model, rungs, evaluations, seed)
+            else:
+                study = optimize(space, {"ladder": {"rungs": rungs}}, [{"property": "e_form"}],
+                                 sampler=samplers[name], evaluations=evaluations, batch=8, seed=seed)  # fmt: skip
+                values = sorted(t.values[0] for t in finished(study))
+            line = {"valid": len(values), "best": round(values[0], 3), "top 10": round(float(np.mean(values[:10])), 3)}
+            _keep(out, {"method": name, "seed": seed, "evaluations": evaluations, **line})
+
+
+def _prior(model: str, rungs: list[Any], n: int, seed: int) -> list[float]:
+    """Values of samples from the prior, judged on the same ladder, lowest first."""
+    made = sample(model, n, seed, options={"steps": 30}, executor=Serial())
+    judged = Ladder(rungs).evaluate(made, [], [], Serial())
+    return sorted(judged.table["e_form"].tolist())
 
 
 @app.command()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import wsgiref.util
+
 import optuna
 import pandas as pd
 import pytest
@@ -67,6 +70,26 @@ def test_two_objectives_have_a_front_and_a_growing_hypervolume(pool):
     assert volumes[-1] > volumes[20]
     best = {t.number for t in front(study)}
     assert best == {t.number for t in study.best_trials}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", {"nsga-ii": {"population_size": 8}}, {"nsga-iii": {"population_size": 8}}])
+def test_samplers_of_several_objectives_with_a_limit(pool, sampler):
+    aims = [*VALUE, {"property": "other", "goal": "maximise"}]
+    study = optimize(
+        spelled(pool, "elements"), "lookup", aims, sampler=sampler, evaluations=24, seed=0,
+        limits=[{"property": "value", "high": 3.0}],
+    )  # fmt: skip
+    assert len({t.user_attrs["key"] for t in finished(study)}) == 24
+    assert all(t.constraints["value limit"] == pytest.approx(t.values[0] - 3.0) for t in finished(study))
+    assert all(t.values[0] <= 3.0 for t in front(study))
+
+
+@pytest.mark.parametrize("objectives", [VALUE, [*VALUE, {"property": "other"}]], ids=["one", "two"])
+def test_botorch(pool, objectives):
+    pytest.importorskip("optuna_integration.botorch", reason="not installed: pip install 'matgen[botorch]'")
+    settings = {"botorch": {"n_startup_trials": 6}}
+    study = optimize(spelled(pool, "latent"), "lookup", objectives, sampler=settings, evaluations=9, seed=0)
+    assert len({t.user_attrs["key"] for t in finished(study)}) == 9
 
 
 def test_the_same_seed_repeats(pool):
@@ -187,3 +210,24 @@ def test_a_gaussian_process_searches_the_latent_coordinates(pool):
     assert hits(study, pool[1]) >= 4 > hits(chance, pool[1])
     with pytest.raises(ConfigError, match="no numbers"):
         optimize(spelled(pool, "elements"), "lookup", VALUE, sampler=settings, evaluations=24, seed=0)
+
+
+def test_the_dashboard_reads_the_study_unchanged(pool, tmp_path):
+    dashboard = pytest.importorskip("optuna_dashboard", reason="not installed: pip install 'matgen[search]'")
+    where = tmp_path / "study.db"
+    aims = [*VALUE, {"property": "other", "goal": "maximise"}]
+    optimize(spelled(pool), "lookup", aims, sampler="random", evaluations=8, storage=where)
+    app, said = dashboard.wsgi(f"sqlite:///{where}"), []
+
+    def asked(path):
+        environment: dict[str, object] = {}
+        wsgiref.util.setup_testing_defaults(environment)
+        body = b"".join(app({**environment, "PATH_INFO": path}, lambda status, *_: said.append(status)))
+        return json.loads(body)
+
+    listed = asked("/api/studies")["study_summaries"]
+    assert [one["study_name"] for one in listed] == ["search"]
+    shown = asked(f"/api/studies/{listed[0]['study_id']}")
+    assert len(shown["trials"]) == 8
+    assert shown["objective_names"] == ["value", "other"]
+    assert set(said) == {"200 OK"}
