@@ -12,6 +12,7 @@ from pymatgen.core import Lattice, Structure
 from matgen.data.symmetry import space_group_number
 from matgen.features.observed_occupations import observed
 from matgen.features.occupation import OPEN, Occupation, Subspace
+from matgen.features.occupation_building import pattern
 from matgen.features.wyckoff import positions
 
 
@@ -92,3 +93,15 @@ def test_observed_patterns_count_atoms_of_the_primitive_cell():
     assert sorted(first.amounts) == [1, 1, 2]
     assert all(sum(p.amounts) <= 20 for p in observed(62))
     assert observed(62)[0].count >= observed(62)[-1].count > 0
+
+
+def test_patterns_name_letters_by_element_and_no_element():
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert pattern(salt) == (225, "a|b")
+    perovskite = Structure(
+        Lattice.cubic(3.9),
+        ["Sr", "Ti", "O", "O", "O"],
+        [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]],
+    )
+    assert pattern(perovskite) in {(221, "a|b|c"), (221, "a|b|d")}
+    assert pattern(Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0, 0, 0.001]])) is None
