@@ -4,7 +4,8 @@ Usage (data sets as made by ``matgen data ingest``):
 
     python benchmarks/surrogates.py --data VAL --data TRAIN_PART --data MPTS_VAL --data MPTS_TEST \
         --exclude MP20_TEST --test MP20_TEST > benchmarks/surrogates.md
-    python benchmarks/surrogates.py --shipped-only --test MP20_TEST      # seconds: no baselines, clusters, distortions
+    python benchmarks/surrogates.py --shipped-only --test MP20_TEST      # minutes: no baselines, clusters, distortions
+    python benchmarks/surrogates.py --baselines-only --data ... --exclude MP20_TEST --test MP20_TEST
 """
 
 from __future__ import annotations
@@ -19,19 +20,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core import Lattice, Structure
 from sklearn.cluster import KMeans
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from matgen.data.property import find_property
-from matgen.features.composition import composition_features, fractions
+from matgen.features.composition import fractions
 from matgen.runtime import limit_threads
 from matgen.surrogates.base import SURROGATES, Prediction
 from matgen.surrogates.conformal import Z_LEVEL
-from matgen.surrogates.ensemble import DeepEnsemble
 from matgen.surrogates.storage import load_surrogate, shipped
 from matgen.surrogates.training import read_values
-from matgen.surrogates.validation import retention
+from matgen.surrogates.validation import linear_prediction, retention
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,25 +57,15 @@ def kept_errors(errors: np.ndarray, uncertainty: np.ndarray) -> str:
     return " | ".join(f"{mean:.4f}" for mean in [*kept, np.mean(kept)])
 
 
-def baselines(prop: str, train: Sequence[Structure], values: np.ndarray, test: Sequence[Structure]) -> dict:
+def baselines(prop: str, train: Sequence[Structure], values: np.ndarray, test: Sequence[Structure], trees: int) -> dict:
     """Predictions of a constant, a linear model and a random forest on compositions."""
-    forest = SURROGATES.get("composition-forest")(find_property(prop))
+    forest = SURROGATES.get("composition-forest")(find_property(prop), trees=trees)
     forest.fit(train, values, rng=np.random.default_rng(0))
-    linear = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
-    linear.fit(np.hstack([composition_features(train), fractions(train)]), values)
-    mean = linear.predict(np.hstack([composition_features(test), fractions(test)]))
     return {
         "dummy (median)": np.full(len(test), np.median(values)),
-        "linear (ridge, composition)": mean,
-        "random forest (composition)": forest.predict(test),
+        "linear (ridge, composition)": linear_prediction(train, values, test),
+        f"random forest (composition, {trees} trees)": forest.predict(test),
     }
-
-
-def raw_spread(model: Surrogate, structures: Sequence[Structure]) -> np.ndarray | None:
-    """Plain standard deviation over the members, the usual baseline of uncertainty."""
-    if not isinstance(model, DeepEnsemble) or model.domain is None or len(model.networks) < 2:
-        return None
-    return model._signals(model.items(structures), model.domain)[1][:, 0]
 
 
 def distorted(structures: Sequence[Structure], rattle: float, strain: float) -> list[Structure]:
@@ -92,11 +79,12 @@ def distorted(structures: Sequence[Structure], rattle: float, strain: float) -> 
     return found
 
 
-def section(prop: str, train: tuple | None, test: tuple) -> None:
-    """All tables of one property; without training rows, those of the shipped models alone."""
+def section(prop: str, train: tuple | None, test: tuple, *, trees: int, loaded: bool) -> None:
+    """All tables of one property: baselines if there are training rows, shipped models if they are asked."""
     unit = find_property(prop).unit
-    found = baselines(prop, *train[:2], test[0]) if train else {}
-    models = {name: load_surrogate(name) for name, card in shipped().items() if card["property"] == prop}
+    found = baselines(prop, *train[:2], test[0], trees) if train else {}
+    names = [name for name, card in shipped().items() if loaded and card["property"] == prop]
+    models = {name: load_surrogate(name) for name in names}
     found |= {name: model.predict(test[0]) for name, model in models.items()}
     print(f"\n## {find_property(prop).label} ({unit})\n\n{len(test[1])} test rows.\n")
     print("| model | MAE (95 % bootstrap interval) | 90 % interval holds, % | in domain, % |\n|---|---|---|---|")
@@ -112,10 +100,10 @@ def section(prop: str, train: tuple | None, test: tuple) -> None:
         if isinstance(answer, Prediction):
             errors = np.abs(answer.mean - test[1])
             print(f"| {name}, calibrated std | {kept_errors(errors, answer.std)} |")
-            spread = raw_spread(models[name], test[0]) if name in models else None
+            spread = models[name].spread(test[0]) if name in models else None
             if spread is not None:
                 print(f"| {name}, plain ensemble std | {kept_errors(errors, spread)} |")
-    if train:
+    if train and models:
         robustness(models, test)
 
 
@@ -170,6 +158,8 @@ def main() -> None:
     parser.add_argument("--column", action="append", default=[], help="property=column, if named otherwise")
     parser.add_argument("--skip-clusters", action="store_true")
     parser.add_argument("--shipped-only", action="store_true", help="shipped models alone, without --data")
+    parser.add_argument("--baselines-only", action="store_true", help="no shipped models, clusters or distortions")
+    parser.add_argument("--trees", type=int, default=50, help="of the random forest")
     options = parser.parse_args()
     if bool(options.data) == options.shipped_only:
         parser.error("give --data, or --shipped-only")
@@ -184,8 +174,8 @@ def main() -> None:
     for prop in ("e_form", "band_gap"):
         train = read_values(options.data, columns.get(prop, prop), options.exclude) if options.data else None
         test = read_values(options.test, columns.get(prop, prop))
-        section(prop, train, test)
-        if train and not options.skip_clusters:
+        section(prop, train, test, trees=options.trees, loaded=not options.baselines_only)
+        if train and not (options.skip_clusters or options.baselines_only):
             clusters_left_out(prop, *train[:2])
 
 

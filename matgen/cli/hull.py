@@ -24,7 +24,10 @@ CHEMICAL_SYSTEM = re.compile(r"[A-Z][a-z]?(-[A-Z][a-z]?)+")
 def verb(
     target: Annotated[str, typer.Argument(help="A structure file, or a chemical system such as Li-P-S to draw.")],
     out: Annotated[Path | None, typer.Option(help="Result file; for a diagram .html or .png.")] = None,
-    reference: Annotated[str, typer.Option(help="Name of a reference table, or path of one's own.")] = "chgnet-0.3.0",
+    reference: Annotated[
+        str,
+        typer.Option(help="Name of a reference table, path of one's own, or mp for the Materials Project's energies."),
+    ] = "chgnet-0.3.0",
     potential: PotentialName = "chgnet",
     setting: Setting = None,
     relax: Annotated[bool, typer.Option(help="Relax structures that carry no energies yet.")] = True,
@@ -61,6 +64,13 @@ def _judge(
 
     candidates = Candidates.from_file(source)
     if "energy" not in candidates.table:
+        if reference.partition("?")[0] == "mp":
+            raise ConfigError(
+                "the structures carry no energies of density functional theory.",
+                where=str(source),
+                fix="Give columns energy (eV/atom) and energy_scale, such as dft-GGA_GGA+U/MP2020, or use a "
+                "potential's own reference table.",
+            )
         candidates = _with_energies(candidates, spec, relax_first, executor)
     column = "energy" if "energy" in candidates.table else "energy_unrelaxed"
     judged = hull(candidates, reference, energies=column)  # type: ignore[arg-type]

@@ -10,9 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
+from typer.testing import CliRunner
 
+from matgen.cli import app
 from matgen.data.candidates import Candidates
 from matgen.data.readers.materials_project import ENDPOINT_VARIABLE, KEY_VARIABLE
+from matgen.data.structures import write_structures
 from matgen.errors import ConfigError, DataError
 from matgen.stability import project_reference as module
 from matgen.stability.diagram import draw_hull
@@ -136,4 +139,16 @@ def test_without_a_key_nothing_is_asked(project, monkeypatch):
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(ConfigError, match="API key"):
         project_reference([["Na"]])
+    assert project == []
+
+
+def test_the_verb_computes_nothing_that_could_not_be_judged(project, tmp_path):
+    source = tmp_path / "bare.parquet"
+    write_structures(source, pd.DataFrame({"id": ["a"]}), salt(0.0, "").structures)
+    with pytest.raises(ConfigError, match="carry no energies of density functional theory"):
+        CliRunner().invoke(
+            app,
+            ["hull", str(source), "--out", str(tmp_path / "x.parquet"), "--reference", "mp"],
+            catch_exceptions=False,
+        )
     assert project == []
