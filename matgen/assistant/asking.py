@@ -80,7 +80,7 @@ def _worded(
     citations = [replace(c, passage=_clean_text(p)) for c, p in zip(citations, passages, strict=True)]
     text = "" if not citations else backend.answer(question, citations)
     trace.append({"step": "compose", "backend": backend.name, "text": text})
-    answer = finish(verify(text, citations), citations, belief, trace)
+    answer = finish(verify(text, citations, backend.entailment), citations, belief, trace)
     if answer.refused and answer.missing:
         trace.append({"step": "fall back", "to": "extractive"})
         return _quoted(choose(evidence), belief, trace)

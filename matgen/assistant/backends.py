@@ -2,7 +2,7 @@
 
 None of them is trusted: what they write is verified like everything else. Nothing leaves this machine unless the
 configuration names a remote host, and then every request is written to an audit log first. Keys come from the
-environment and are neither logged nor stored.
+environment or the keyring and are neither logged nor stored.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,7 @@ import httpx
 import yaml
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from matgen.assistant.entailment import Entailment
 from matgen.errors import ConfigError, MatgenError
 from matgen.registry import Registry
 from matgen.runtime import require, workers
@@ -44,6 +46,8 @@ class BackendConfig(BaseModel):
         model: Model name that the server knows.
         path: GGUF file, or folder of a Hugging Face model.
         key_env: Name of the environment variable that holds the key; the key itself never stands in a file.
+        keyring: Service in the system's keyring where the key is looked up under ``key_env`` if that is not set.
+        entailment: Folder of a Hugging Face model for natural-language inference that must agree with each sentence.
         max_tokens: Longest reply.
         context: Tokens of context, for ``gguf``.
         timeout: Seconds for one reply.
@@ -57,6 +61,8 @@ class BackendConfig(BaseModel):
     model: str = ""
     path: Path | None = None
     key_env: str = "OPENAI_API_KEY"
+    keyring: str = ""
+    entailment: Path | None = None
     max_tokens: int = 300
     context: int = 4096
     timeout: float = 120.0
@@ -70,6 +76,11 @@ class Backend(ABC):
 
     def __init__(self, config: BackendConfig) -> None:
         self.config = config
+
+    @cached_property
+    def entailment(self) -> Entailment | None:
+        """The configured model for natural-language inference, or None."""
+        return Entailment(self.config.entailment) if self.config.entailment is not None else None
 
     @abstractmethod
     def chat(self, messages: Sequence[Message], max_tokens: int | None = None) -> str:
@@ -94,7 +105,7 @@ class OpenAICompatible(Backend):
             raise ConfigError(
                 "no server named.", where="base_url", fix="Give an address such as http://127.0.0.1:8080/v1."
             )
-        key = os.environ.get(config.key_env, "")
+        key = _key(config)
         self._key = SecretStr(key)
         self.remote = not is_local(config.base_url)
         if self.remote and key and urlsplit(config.base_url).scheme != "https":
@@ -239,6 +250,14 @@ def audit(path: Path, url: str, body: dict[str, Any]) -> None:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _key(config: BackendConfig) -> str:
+    """The key from the environment, or else from the system's keyring where one is named."""
+    key = os.environ.get(config.key_env, "")
+    if key or not config.keyring:
+        return key
+    return require("keyring", "assistant").get_password(config.keyring, config.key_env) or ""
 
 
 def _existing(path: Path | None) -> Path:

@@ -1,6 +1,7 @@
 """Does a cited passage carry a sentence? Words, numbers with units, formulas, polarity and meaning must agree.
 
-A sentence passes if it stands in its passage word for word, or if every one of the checks passes.
+A sentence passes if it stands in its passage word for word, or if every one of the checks passes; where a model for
+natural-language inference is configured, it must find the sentence entailed as well.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matgen.assistant.document import Citation
+    from matgen.assistant.entailment import Entailment
 
 LABEL = re.compile(r"\[([1-9]\d?(?:\s*,\s*[1-9]\d?)*)\]")
 """A citation label; ``[001]`` is a direction in a crystal."""
@@ -125,13 +127,21 @@ def contradiction(claim: str, sentence: str) -> str:
     return ""
 
 
-def verify(text: str, citations: Sequence[Citation]) -> list[Statement]:
+def verify(text: str, citations: Sequence[Citation], entailment: Entailment | None = None) -> list[Statement]:
     """Check each sentence of a text, whose labels stand in it, against the passages that it cites."""
-    return check(cited_sentences(text), citations)
+    return check(cited_sentences(text), citations, entailment)
 
 
-def check(parts: Sequence[tuple[str, tuple[int, ...]]], citations: Sequence[Citation]) -> list[Statement]:
-    """Check sentences that come with their labels; brackets inside them are the source's own."""
+def check(
+    parts: Sequence[tuple[str, tuple[int, ...]]], citations: Sequence[Citation], entailment: Entailment | None = None
+) -> list[Statement]:
+    """Check sentences that come with their labels; brackets inside them are the source's own.
+
+    Args:
+        parts: Sentences and the labels given after them.
+        citations: What the labels stand for.
+        entailment: A model that must find each sentence entailed as well, unless it stands in its source verbatim.
+    """
     known = {c.label: c for c in citations}
     statements = []
     for sentence, labels in parts:
@@ -143,7 +153,11 @@ def check(parts: Sequence[tuple[str, tuple[int, ...]]], citations: Sequence[Cita
             statements.append(Statement(sentence, labels, f"citation {missing[0]} does not exist"))
             continue
         source = " ".join(f"{c.passage} {_credit(c)}" for c in (known[label] for label in labels))
-        statements.append(Statement(sentence, labels, _fault(sentence, source)))
+        fault = _fault(sentence, source)
+        if not fault and entailment is not None and not _quoted(sentence, source):
+            passages = [known[label].passage for label in labels]
+            fault = entailment.fault(sentence, [p[a:b] for p in passages for a, b in sentences(p)])
+        statements.append(Statement(sentence, labels, fault))
     return statements
 
 
@@ -161,11 +175,17 @@ def cited_sentences(text: str) -> list[tuple[str, tuple[int, ...]]]:
     return [(s, labels) for s, labels in found if re.search(r"\w", s)]
 
 
+def _quoted(sentence: str, source: str) -> bool:
+    """Whether a sentence, or what stands in its quotation marks, is the source's own text."""
+    quoted = re.search(r"“(.+)”", sentence)
+    return _bare(readable(quoted[1] if quoted else sentence)) in _bare(readable(source))
+
+
 def _fault(sentence: str, source: str) -> str:
     if re.search(r"https?://|www\.", sentence):
         return "an answer contains no links"
     quoted = re.search(r"“(.+)”", sentence)
-    if quoted and _bare(readable(quoted[1])) in _bare(readable(source)):
+    if quoted and _quoted(sentence, source):
         frame = sentence.replace(quoted[0], "")
         foreign = unmatched(frame, source)
         return f"the source does not state {', '.join(foreign)}" if foreign else ""
