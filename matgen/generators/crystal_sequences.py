@@ -17,7 +17,7 @@ from torch_geometric.data import Batch
 
 from matgen.errors import DataError
 from matgen.features.symmetric import SymmetricCrystal
-from matgen.generators.crystal_tokens import GROUP, Place, encode, first_token
+from matgen.generators.crystal_tokens import COORDINATE, GROUP, POSITION, Place, encode, first_token, position_of
 from matgen.generators.sequences import lengths_alike, padded
 from matgen.runtime import workers as available_workers
 
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 MOST_CELLS = 4
 """A face-centred conventional cell holds four primitive ones; larger supercells are not looked into."""
 
-FIELDS = ("tokens", "kind", "element", "position", "slot", "atoms")
-"""Of each place: its token and the question that it answers."""
+FIELDS = ("tokens", "kind", "element", "position", "slot", "atoms", "orbit")
+"""Of each place: its token, the question that it answers, and the number of the orbit that it is about, else 0."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CrystalSequences:
     """All crystals of a data set as flat places.
 
     Args:
-        places: (ΣL, 6) whole numbers by :data:`FIELDS`.
+        places: (ΣL, 7) whole numbers by :data:`FIELDS`.
         offsets: (ΣL,) within bins.
         sizes: (S,) places of each sequence.
         system: (S,) values by name: ``space_group``, ``n_atoms`` and each target, NaN where unknown.
@@ -58,12 +58,16 @@ class CrystalSequences:
     def build(cls, sequences: Sequence[Sequence[Place]], targets: Mapping[str, Sequence[float]]) -> CrystalSequences:
         """From encoded crystals."""
         flat = [place for sequence in sequences for place in sequence]
+        orbits = [orbit for sequence in sequences for orbit in orbit_numbers(sequence)]
         system = {name: torch.as_tensor(np.asarray(v, dtype=np.float32)) for name, v in targets.items()}
         asked = [next(p for p in sequence if p.question.kind == GROUP) for sequence in sequences]
         system["space_group"] = torch.tensor([p.token - first_token(GROUP) + 1 for p in asked])
         system["n_atoms"] = torch.tensor([p.question.atoms for p in asked])
         return cls(
-            places=torch.tensor([(place.token, *place.question) for place in flat], dtype=torch.int16),
+            places=torch.tensor(
+                [(place.token, *place.question, orbit) for place, orbit in zip(flat, orbits, strict=True)],
+                dtype=torch.int16,
+            ),
             offsets=torch.tensor([place.offset for place in flat], dtype=torch.float32),
             sizes=torch.tensor([len(sequence) for sequence in sequences]),
             system=system,
@@ -107,6 +111,15 @@ class CrystalSequences:
     def epoch(self, atoms: int, rng: np.random.Generator) -> Iterator[Tensor]:
         """Shuffled batches of indices; each holds sequences of one padded length, together about ``atoms`` places."""
         return lengths_alike(self.sizes, atoms, rng)
+
+
+def orbit_numbers(sequence: Sequence[Place]) -> list[int]:
+    """The number of the orbit, from 0, that each place is about."""
+    placed = [place.token for place in sequence if place.question.kind == POSITION]
+    free = [k for k, token in enumerate(placed) for _ in position_of(token).free]
+    written, numbers = iter(range(len(placed))), iter(free)
+    by_kind = {POSITION: written, COORDINATE: numbers}
+    return [next(by_kind[p.question.kind]) if p.question.kind in by_kind else 0 for p in sequence]
 
 
 def encode_structures(

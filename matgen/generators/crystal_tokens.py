@@ -78,6 +78,13 @@ def position_tokens(group: int) -> range:
     return range(start, start + len(positions(group)))
 
 
+@cache
+def position_of(token: int) -> Position:
+    """The Wyckoff position that a token stands for."""
+    group = next(g for g in range(1, 231) if token in position_tokens(g))
+    return positions(group)[token - position_tokens(group).start]
+
+
 @dataclass
 class Draft:
     """A crystal as far as it is written, token by token.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, NoReturn
 
@@ -101,6 +102,23 @@ def _asked(
 def _unit(formula: str) -> dict[int, int]:
     amounts = Composition(formula).reduced_composition.get_el_amt_dict()
     return {number(symbol): round(count) for symbol, count in amounts.items()}
+
+
+def read_start(text: str) -> Occupation:
+    """A begun crystal from text: the space group, a colon, and orbits as element and letter, ``62: Ca c, O d``.
+
+    Raises:
+        ConfigError: It is written otherwise.
+    """
+    from matgen.features.occupation import Occupation
+
+    found = re.fullmatch(r"\s*(\d+)\s*:\s*(.+)", text)
+    orbits = (
+        [re.fullmatch(r"([A-Z][a-z]?)\s+([a-zA-Z])", part.strip()) for part in found[2].split(",")] if found else []
+    )
+    if found is None or None in orbits or not 1 <= int(found[1]) <= 230:
+        raise ConfigError(f"{text!r} begins no crystal.", where="start", fix="Write for example '62: Ca c, O d'.")
+    return Occupation(int(found[1]), tuple((number(orbit[1]), orbit[2]) for orbit in orbits if orbit))
 
 
 def _begun(start: Occupation) -> tuple[int, dict[int, tuple[int, ...]], tuple[tuple[int, ...], ...]]:

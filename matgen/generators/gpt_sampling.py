@@ -8,18 +8,20 @@ in which atoms come too close, is drawn again from its space group on. Shapes: S
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from matgen.data.structures import read_structures
 from matgen.data.symmetry import REFINED_SYMPREC, space_group_number
 from matgen.elements import covalent_radius
 from matgen.errors import ConfigError
 from matgen.features.distances import shortest_distances
 from matgen.generators.crystal_network import Asked
 from matgen.generators.crystal_tokens import POSITION, VOLUME, Draft, Question, first_token, position_tokens
-from matgen.generators.crystal_wishes import refuse, wanted_of
+from matgen.generators.crystal_wishes import read_start, refuse, wanted_of
 from matgen.generators.masks import permitted
 from matgen.generators.writing import Decoding
 
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 FORMULAS = 200
 """How often formulas are drawn before the constraints count as impossible."""
 
-KEPT = 0.75
-"""Share of unfinished crystals under which finished ones are dropped from the batch."""
+ROUNDS = 5
+"""Formulas that are tried where none of a formula's arrangements has just the symmetry of its group."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,11 @@ class Sampling:
     Args:
         temperature, top_k, top_p: Of formula, space group and orbits, see :class:`Decoding`.
         number_temperature: Of cell and coordinates.
-        tries: How often a crystal is drawn until its symmetry is that of its group and its atoms are apart.
+        tries: How often a formula is arranged until its symmetry is that of its group and its atoms are apart.
         closest: Smallest distance of two atoms as a share of the sum of their covalent radii.
-        start: Space group and orbits that the crystal must have, further ones may join them.
-        examples: Crystals of whose prototypes (group and orbits) each sample takes one.
+        start: Space group and orbits that the crystal must have, further ones may join them. Also as text,
+            ``"62: Ca c, O d"``.
+        examples: Crystals, or a file of them, of whose prototypes (group and orbits) each sample takes one.
     """
 
     temperature: float = 1.0
@@ -63,12 +66,22 @@ class Sampling:
     number_temperature: float = 0.7
     tries: int = 6
     closest: float = 0.6
-    start: Occupation | None = None
-    examples: Sequence[Structure] = ()
+    start: Occupation | str | None = None
+    examples: Sequence[Structure] | str = ()
 
     def __post_init__(self) -> None:
         if self.tries < 1 or self.closest < 0 or self.number_temperature <= 0:
             raise ConfigError("tries and number_temperature must be above 0, closest at least 0.", where="gpt")
+
+    @cached_property
+    def begun(self) -> Occupation | None:
+        """What the crystal begins with."""
+        return read_start(self.start) if isinstance(self.start, str) else self.start
+
+    @cached_property
+    def shown(self) -> Sequence[Structure]:
+        """The examples."""
+        return read_structures(self.examples)[1] if isinstance(self.examples, str) else self.examples
 
     @property
     def symbols(self) -> Decoding:
@@ -89,7 +102,8 @@ class Sample:
         wanted: What is asked of it.
         stream: From which alone it draws.
         draft: What is written.
-        best: The most open crystal so far, and how open it is.
+        best: The best crystal so far.
+        openness: Its smallest distance by covalent radii; 1 is added if its symmetry is that of its group.
     """
 
     wanted: Wanted
@@ -120,23 +134,35 @@ def sample_drafts(
         ConfigError: No formula satisfies request and constraints.
     """
     samples, first = _begin(model, requests, rng, constraints, how)
-    _write_formulas(model, samples, first, constraints, how)
+    asked = [sample.wanted for sample in samples]
     open_rows = list(range(len(samples)))
-    for attempt in range(how.tries + FORMULAS):
+    for _ in range(ROUNDS):
         for i in open_rows:
-            samples[i].draft = Draft()
-        write(model, [samples[i] for i in open_rows], first[open_rows], how)
-        done = [_accept(samples[i], how) for i in open_rows]
-        last = attempt + 1 >= how.tries
-        open_rows = [
-            i for i, good in zip(open_rows, done, strict=True) if not (good or (last and samples[i].best is not None))
-        ]
+            samples[i].wanted = asked[i]
+        _write_formulas(model, [samples[i] for i in open_rows], first[open_rows], constraints, how)
+        open_rows = _write_crystals(model, samples, open_rows, first, how)
+        # Where no arrangement has the symmetry of its group alone, another formula may.
+        open_rows = [i for i in open_rows if samples[i].openness < 1]
         if not open_rows:
             break
     found = [sample.best for sample in samples if sample.best is not None]
     if len(found) < len(samples):
         raise ConfigError("the model writes no cell that closes.", where=model.name, fix="Train it longer.")
     return found
+
+
+def _write_crystals(
+    model: CrystalGPT, samples: Sequence[Sample], rows: list[int], first: Tensor, how: Sampling
+) -> list[int]:
+    """Write the crystals at ``rows`` until they are acceptable, at most ``tries`` times; returns those that are not."""
+    for _ in range(how.tries):
+        for i in rows:
+            samples[i].draft = Draft()
+        write(model, [samples[i] for i in rows], first[rows], how)
+        rows = [i for i in rows if not _accept(samples[i], how)]
+        if not rows:
+            break
+    return rows
 
 
 @torch.no_grad()
@@ -171,9 +197,9 @@ def _begin(
     wishes: list[Wanted] = []
     known: dict[str, Wanted] = {}
     for request, stream in zip(requests, streams, strict=True):
-        key = repr(request) if not how.examples else ""
+        key = repr(request) if not how.shown else ""
         if not key or key not in known:
-            known[key] = wanted_of(request, constraints, model.max_atoms, how.start, how.examples, stream)
+            known[key] = wanted_of(request, constraints, model.max_atoms, how.begun, how.shown, stream)
         wishes.append(known[key])
     group = torch.tensor([wanted.group for wanted in wishes])
     size = torch.tensor([next(iter(w.sizes)) if len(w.sizes) == 1 else 0 for w in wishes])
