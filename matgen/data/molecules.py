@@ -152,8 +152,8 @@ def sketch(smiles: str) -> Structure:
 
 
 def is_flat(structure: Structure) -> bool:
-    """Whether all of at least four atoms lie at exactly z = 0, as in a drawing."""
-    return len(structure) > 3 and bool((structure.cart_coords[:, 2] == 0.0).all())
+    """Whether all of at least four atoms lie at exactly the same height z, as in a drawing."""
+    return len(structure) > 3 and bool(np.ptp(structure.cart_coords[:, 2]) == 0.0)
 
 
 def from_rdkit(found: Mol, conformer: int = -1) -> Structure:
