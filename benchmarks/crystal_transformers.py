@@ -2,7 +2,7 @@
 
     python benchmarks/crystal_transformers.py requests [--model gpt-mp20] [--n 1000]
     python benchmarks/crystal_transformers.py groups [--model gpt-mp20] [--each 4]
-    python benchmarks/crystal_transformers.py fill --structures DATA [--model bert-mp20] [--n 300]
+    python benchmarks/crystal_transformers.py fill --structures DATA --model FOLDER [--n 300]
 
 ``requests`` counts samples that break formula, number of atoms, chemical system, or a constraint on elements.
 ``groups`` asks for 30 space groups of all seven crystal systems and looks the symmetry up again at 0.01 Å.
@@ -57,7 +57,7 @@ def main() -> None:
     elif args.what == "groups":
         groups(args.model or "gpt-mp20", args.each)
     else:
-        fill(args.model or "bert-mp20", args.structures, args.n)
+        fill(args.model, args.structures, args.n)
 
 
 def requests(name: str, n: int) -> None:

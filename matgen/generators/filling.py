@@ -59,13 +59,13 @@ class Fill(NamedTuple):
     orbit: tuple[int, ...]
 
 
-def fill_site(structure: Structure, site: int, model: str | Path | CrystalBERT = "bert-mp20") -> Fill:
+def fill_site(structure: Structure, site: int, model: str | Path | CrystalBERT) -> Fill:
     """Probabilities of the elements on a site and its equivalents, given all other atoms and the cell.
 
     Args:
         structure: An ordered crystal.
         site: Index of an atom, from 0.
-        model: A masked transformer, by name or folder.
+        model: A masked transformer, by folder, or itself.
 
     Raises:
         ConfigError: No such site, or another kind of model.
@@ -94,12 +94,12 @@ def fill_site(structure: Structure, site: int, model: str | Path | CrystalBERT =
 
 
 @torch.no_grad()
-def embed_crystals(structures: Sequence[Structure], model: str | Path | CrystalBERT = "bert-mp20") -> np.ndarray:
+def embed_crystals(structures: Sequence[Structure], model: str | Path | CrystalBERT) -> np.ndarray:
     """(S, D) embeddings, the mean over the places of each crystal, for retrieval and surrogates.
 
     Args:
         structures: Ordered crystals that can be described by their symmetry.
-        model: A masked transformer, by name or folder.
+        model: A masked transformer, by folder, or itself.
     """
     bert = _loaded(model)
     rows = []
@@ -128,7 +128,11 @@ def equivalent_sites(structure: Structure, site: int) -> tuple[int, ...]:
 def _loaded(model: str | Path | CrystalBERT) -> CrystalBERT:
     found = model if isinstance(model, CrystalBERT) else load_generator(model)
     if not isinstance(found, CrystalBERT):
-        raise ConfigError(f"{found.name!r} is no masked transformer.", where="model", fix="Give bert-mp20.")
+        raise ConfigError(
+            f"{found.name!r} is no masked transformer.",
+            where="model",
+            fix="Train one with workflows/generators/bert-mp20.yaml.",
+        )
     return found.eval()
 
 
