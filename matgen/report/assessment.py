@@ -118,8 +118,8 @@ def calibration_chart(models: list[HeldOut]) -> Markup:
     body = frame(x, y, "Share that an interval should hold", "Share that it holds") + _curve(
         [(x(0), y(0)), (x(1), y(1))]
     )
-    for held in models:
-        body += _named(x, y, list(LEVELS), calibration(held), held.name)
+    for row, held in enumerate(models):
+        body += _named(x, y, list(LEVELS), calibration(held), held.name, row)
     return plot(body, "Observed against expected coverage")
 
 
@@ -128,8 +128,8 @@ def retention_chart(models: list[HeldOut], label: str) -> Markup:
     curves = {held.name: kept_errors(held.errors, held.std) for held in models}
     x, y = x_scale(0.0, 1.0), y_scale(*padded(0.0, max(map(max, curves.values()))))
     body = frame(x, y, "Share of the most uncertain dropped", f"MAE, {label}")
-    for name, errors in curves.items():
-        body += _named(x, y, [1 - share for share in KEPT], errors, name)
+    for row, (name, errors) in enumerate(curves.items()):
+        body += _named(x, y, [1 - share for share in KEPT], errors, name, row)
     return plot(body, "Error against the share of the most uncertain that is dropped")
 
 
@@ -138,14 +138,14 @@ def learning_chart(table: pd.DataFrame, label: str) -> Markup:
     sizes = np.log10(table["rows"].to_numpy(dtype=float))
     x, y = x_scale(*padded(sizes.min(), sizes.max())), y_scale(*padded(0.0, float(table["mae"].max())))
     body = frame(x, y, "log10 of training rows", f"MAE, {label}")
-    return plot(body + _named(x, y, sizes.tolist(), table["mae"].tolist(), ""), "Error against training rows")
+    return plot(body + _named(x, y, sizes.tolist(), table["mae"].tolist(), "", 0), "Error against training rows")
 
 
-def _named(x: Scale, y: Scale, across: list[float], up: list[float], name: str) -> Markup:
-    """A curve with marks and, at its end, its name."""
+def _named(x: Scale, y: Scale, across: list[float], up: list[float], name: str, row: int) -> Markup:
+    """A curve with marks, and its name in a row of the legend."""
     places = [(x.clipped(a), y.clipped(b)) for a, b in zip(across, up, strict=True)]
     dots = Markup("").join(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3"/>').format(*place) for place in places)
-    text = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>').format(*places[-1], name)
+    text = Markup('<text x="{:.1f}" y="{:.1f}">{}</text>').format(x.start + 10, y.end + 18 + 16 * row, name)
     return Markup('<g class="curve">{}{}{}</g>').format(_curve(places), dots, text)
 
 
