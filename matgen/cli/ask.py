@@ -11,6 +11,7 @@ from matgen.cli.console import Json, emit, stderr
 
 if TYPE_CHECKING:
     from matgen.assistant.document import Answer, Citation
+    from matgen.assistant.wishes import Wish
 
 
 def verb(
@@ -63,21 +64,29 @@ def _wish(text: str, model: str, out: Path | None, seed: int, yes: bool, as_json
     from matgen.assistant.fulfilment import fulfil, sample_command
     from matgen.assistant.wishes import parse_wish, spelled_out
 
-    wish = parse_wish(text)
+    wish = parse_wish(text) if out is None else confirmed(text, yes)
     understood, command = spelled_out(wish), sample_command(wish, model, str(out or "candidates.extxyz"))
     shown = {**asdict(wish), "understood": understood, "command": command}
     if out is None:
         emit(shown, as_json, f"I understood: {understood}.\n\n{command}".replace("[", r"\["))
         return
-    stderr.print(f"I understood: {understood}.", markup=False, soft_wrap=True)
-    if not yes:
-        typer.confirm("Is this what you want?", abort=True, err=True)
     from matgen.data.structures import write_structures
 
     made = fulfil(wish, model, seed)
     write_structures(out, made.table, made.structures)
     numbers = {"structures": len(made), "rejected": len(made.rejected), "out": str(out)}
     emit({**shown, **numbers}, as_json, "\n".join(f"{k}: {v}" for k, v in numbers.items()))
+
+
+def confirmed(text: str, yes: bool) -> Wish:
+    """A wish after it was shown as understood and the user said yes, on the terminal or beforehand."""
+    from matgen.assistant.wishes import parse_wish, spelled_out
+
+    wish = parse_wish(text)
+    stderr.print(f"I understood: {spelled_out(wish)}.", markup=False, soft_wrap=True)
+    if not yes:
+        typer.confirm("Is this what you want?", abort=True, err=True)
+    return wish
 
 
 def as_text(answer: Answer) -> str:

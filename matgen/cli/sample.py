@@ -49,6 +49,10 @@ def verb(
             help="What is best: energy, relaxed-energy, likelihood[:MODEL] or surrogate:PROPERTY[:low|high|X]."
         ),
     ] = None,
+    wish: Annotated[
+        str | None, typer.Option(help="What to make, in plain words; shown as understood and confirmed.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm the wish beforehand.")] = False,
     as_json: Json = False,
 ) -> None:
     """Draw structures from a generator."""
@@ -69,6 +73,13 @@ def verb(
         "n_atoms": n_atoms,
         "space_group": space_group,
     }
+    if wish is not None:
+        from matgen.cli.ask import confirmed
+
+        heard = confirmed(wish, yes)
+        n, target = heard.request.n, {**heard.request.target, **target}
+        asked = {name: getattr(heard.request, name) if value is None else value for name, value in asked.items()}
+        rules = [*heard.constraints, *rules]
     if fix is not None:
         asked["fixed"] = read_fixed(fix, fix_sites, cell=fix_cell)
     if out.suffix in TABLES and rank_by is None:

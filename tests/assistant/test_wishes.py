@@ -189,3 +189,15 @@ def test_a_wish_is_shown_and_runs_only_after_a_yes(tmp_path):
     refused = run.invoke(app, ["ask", wish, "--out", str(out), "--model", "random"], input="n\n")
     assert refused.exit_code != 0
     assert not out.exists()
+
+
+def test_a_wish_joins_the_other_options_of_sample(tmp_path):
+    out = tmp_path / "made.extxyz"
+    arguments = ["sample", "random-symmetric", "--wish", "2 structures of NaCl with at most 8 atoms", "--out", str(out)]
+    refused = CliRunner().invoke(app, arguments, input="n\n")
+    assert refused.exit_code != 0
+    assert not out.exists()
+    done = CliRunner().invoke(app, [*arguments, "--yes", "--json"])
+    assert done.exit_code == 0, done.output
+    assert out.exists()
+    assert "I understood: 2 structures with formula NaCl" in done.output
