@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -18,7 +19,8 @@ from matgen.optimize import optimize
 from matgen.optimize.claims import REASON
 from matgen.optimize.results import finished
 from matgen.optimize.spaces.composition import CompositionSpace, nearest_counts
-from matgen.optimize.spaces.latent import Latent
+from matgen.optimize.spaces.conditions import Conditions
+from matgen.optimize.spaces.latent import Latent, decode
 from matgen.optimize.spaces.pool import Pool, aligned, site_components
 from matgen.optimize.spaces.substitution import Substitution
 
@@ -76,7 +78,7 @@ def test_conditions_of_a_generator():
     assert len(study.trials) >= 4
     assert all(0 <= t.params["target band_gap"] <= 3 for t in study.trials)
     with pytest.raises(ConfigError, match="cannot honour"):
-        optimize({"conditions": {"model": "flow-mp20", "space_group": [225]}}, measure, VOLUME)
+        optimize({"conditions": {"model": "vae-mp20", "space_group": [225]}}, measure, VOLUME)
 
 
 @pytest.mark.skipif("vae-mp20" not in shipped_models("generator"), reason="no generator with a latent space is shipped")
@@ -88,9 +90,45 @@ def test_latent_space_of_a_generator(tmp_path, textbook):
     assert max(space.violations(space.good[0]).values()) <= 0
     assert space.violations(space.good[0] + 9.0)["trust region"] > 0
     assert space.violations(np.full(3, 9.0))["prior density"] > 0
-    study = optimize(space, measure, VOLUME, sampler="tpe", evaluations=3, batch=3, seed=0)
+    settings = {"surrogate": {"model": "gaussian_process", "startup": 3, "retrain": 2}}
+    study = optimize(space, measure, VOLUME, sampler=settings, evaluations=6, batch=3, seed=0)
     assert finished(study)
     assert all(max(t.constraints.values()) <= 0 for t in finished(study))
+
+
+@pytest.mark.skipif("vae-mp20" not in shipped_models("generator"), reason="no generator with a latent space is shipped")
+def test_a_structure_is_a_function_of_its_code():
+    codes = np.random.default_rng(0).normal(size=(2, 64)).tolist()
+    items = [{"code": c, "seed": 0, "model": "vae-mp20", "options": {"steps": 3}} for c in (*codes, codes[0])]
+    together, alone = decode(items), decode(items[1:2])[0]
+    assert together[0] == together[2] != together[1]
+    assert together[1]["numbers"] == alone["numbers"]
+    assert np.allclose(together[1]["cell"], alone["cell"], atol=0.02)  # batches round differently
+
+
+def test_a_model_learns_from_conditions():
+    space = Conditions(
+        model="flow-mp20", target={"band_gap": (0.0, 3.0)}, n_atoms=[4, 8], chemical_system=["Na-Cl", "Mg-O"],
+        options_range={"annealing": (0.0, 8.0)},
+    )  # fmt: skip
+    options = space.options((), 200, np.random.default_rng(0))
+    described = space.describe([option.item for option in options])
+    assert described.shape == (200, space.describe([options[0].item]).shape[1])
+    assert set(options[0].params) == {"target band_gap", "n_atoms", "chemical_system", "annealing"}
+    assert described[:, -2] * 3.0 == pytest.approx([o.params["target band_gap"] for o in options])
+    trial = optuna.create_study().ask()
+    proposed = space.propose(trial, ())
+    assert trial.params.keys() == options[0].params.keys()
+    assert space.describe([proposed.item]).shape == (1, described.shape[1])
+
+
+def test_a_model_chooses_conditions():
+    space = {"conditions": {"model": "random-symmetric", "n_atoms": [1, 2, 3, 4, 6, 8]}}
+    settings = {"surrogate": {"model": "gaussian_process", "startup": 8, "retrain": 4}}
+    aims = [{"property": "volume", "goal": "maximise"}]
+    study = optimize(space, measure, aims, sampler=settings, evaluations=24, batch=4, seed=0)
+    sizes = [t.params["n_atoms"] for t in study.trials]
+    assert np.mean(sizes[-8:]) > np.mean(sizes[:8])
 
 
 def test_prototypes_are_aligned_up_to_a_shift(perovskite):

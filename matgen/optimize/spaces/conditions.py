@@ -1,13 +1,19 @@
-"""Conditions of a generator: what is asked of it, and how it samples."""
+"""Conditions of a generator: what is asked of it, and how it samples.
+
+Shapes: n points, D numbers that describe one.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from matgen.data.request import Request
 from matgen.errors import ConfigError
-from matgen.optimize.spaces.base import SPACES, Proposal, Space
+from matgen.features.composition import composition_features
+from matgen.optimize.spaces.base import SPACES, Option, Proposal, Space
 from matgen.optimize.spaces.realisation import loaded, one_for_each
 
 if TYPE_CHECKING:
@@ -17,6 +23,10 @@ if TYPE_CHECKING:
 
     from matgen.data.candidates import Candidates
     from matgen.execution import Executor, Row
+
+
+_OFFERED = 2000
+"""Random conditions among which a model chooses."""
 
 
 @SPACES.register("conditions")
@@ -55,7 +65,7 @@ class Conditions(Space):
         """Refuse conditions that the generator does not honour."""
         import json
 
-        asked = [name for name in ("formula", "chemical_system", "n_atoms", "space_group") if getattr(self, name)]
+        asked = list(self._choices)
         if not asked and not self.target and not self.options_range:
             raise ConfigError("nothing is varied.", where="space.conditions", fix="Name a target or an option's range.")
         first = {name: getattr(self, name)[0] for name in asked}
@@ -65,9 +75,8 @@ class Conditions(Space):
     def propose(self, trial: optuna.Trial, taken: Collection[str]) -> Proposal:
         """The suggested conditions; only the finished structure tells whether it is new."""
         item: Row = {"seed": trial.number, "request": {}, "options": dict(self.fixed)}
-        for name in ("formula", "chemical_system", "n_atoms", "space_group"):
-            if choices := getattr(self, name):
-                item["request"][name] = trial.suggest_categorical(name, choices)
+        for name, choices in self._choices.items():
+            item["request"][name] = trial.suggest_categorical(name, choices)
         target = {name: trial.suggest_float(f"target {name}", *ends) for name, ends in self.target.items()}
         item["request"]["target"] = target
         for name, ends in self.options_range.items():
@@ -85,3 +94,42 @@ class Conditions(Space):
             seeds=[item["seed"] for item in items],
             options=[item["options"] for item in items],
         )
+
+    def describe(self, items: Sequence[Row]) -> np.ndarray:
+        """(n, D) ranges from 0 to 1, and for formulas and chemical systems their composition statistics.
+
+        Numbers of atoms are numbers; every space group is a column of its own.
+        """
+        columns = [self._chosen(name, [item["request"][name] for item in items]) for name in self._choices]
+        for name, (low, high) in self.target.items():
+            columns.append(_scaled([item["request"]["target"][name] for item in items], low, high))
+        for name, (low, high) in self.options_range.items():
+            columns.append(_scaled([item["options"][name] for item in items], low, high))
+        return np.concatenate(columns, axis=1)
+
+    def options(self, taken: Collection[str], n: int, rng: np.random.Generator) -> list[Option]:
+        """Random conditions; the generator is random too, so none are ever used up."""
+        found = []
+        for _ in range(min(n, _OFFERED)):
+            request: Row = {name: choices[int(rng.integers(len(choices)))] for name, choices in self._choices.items()}
+            target = {name: float(rng.uniform(*ends)) for name, ends in self.target.items()}
+            options = {name: float(rng.uniform(*ends)) for name, ends in self.options_range.items()}
+            params = {**request, **{f"target {name}": value for name, value in target.items()}, **options}
+            found.append(Option(params, {"request": {**request, "target": target}, "options": options}))
+        return found
+
+    @property
+    def _choices(self) -> dict[str, list[Any]]:
+        names = ("formula", "chemical_system", "n_atoms", "space_group")
+        return {name: choices for name in names if (choices := getattr(self, name))}
+
+    def _chosen(self, name: str, values: Sequence[Any]) -> np.ndarray:
+        if name == "n_atoms":
+            return np.array(values, dtype=float)[:, None]
+        if name == "space_group":
+            return np.array(values)[:, None] == np.array(self.space_group)[None]
+        return composition_features([str(value).replace("-", "") for value in values])
+
+
+def _scaled(values: Sequence[float], low: float, high: float) -> np.ndarray:
+    return ((np.array(values, dtype=float) - low) / ((high - low) or 1.0))[:, None]

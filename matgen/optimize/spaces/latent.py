@@ -46,6 +46,8 @@ class Latent(Space):
         top: How many are good.
         trust: See above; the region shrinks with it.
         most: Structures of the source that are encoded, the first ones.
+        noise: Seed of the noise that a decoder starts from. It is the same for all codes, so that a structure, and with
+            it every objective, is a function of its code.
         decoding: Options of the decoder, by name.
     """
 
@@ -58,6 +60,7 @@ class Latent(Space):
     top: Annotated[int, Field(ge=1)] = 100
     trust: Annotated[float, Field(gt=0)] = 2.0
     most: Annotated[int, Field(ge=10)] = 2000
+    noise: Annotated[int, Field(ge=0)] = 0
     decoding: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -74,9 +77,9 @@ class Latent(Space):
 
     def propose(self, trial: optuna.Trial, taken: Collection[str]) -> Proposal:
         """The suggested code."""
-        radius = self._radius**0.5
-        point = np.array([trial.suggest_float(f"z{i}", -radius, radius) for i in range(self.size)])
-        item = {"code": self.code(point).tolist(), "point": point.tolist(), "seed": trial.number}
+        low, high = self._bounds
+        point = np.array([trial.suggest_float(f"z{i}", low[i], high[i]) for i in range(self.size)])
+        item = {"code": self.code(point).tolist(), "point": point.tolist()}
         return Proposal(item, None, self.violations(point))
 
     def violations(self, point: np.ndarray) -> dict[str, float]:
@@ -93,7 +96,7 @@ class Latent(Space):
 
     def realise(self, items: Sequence[Row], ids: Sequence[str], executor: Executor) -> Candidates:
         """The decoded structures."""
-        work = [{"code": i["code"], "seed": i["seed"], "model": self.model, "options": self.decoding} for i in items]
+        work = [{"code": i["code"], "seed": self.noise, "model": self.model, "options": self.decoding} for i in items]
         return gathered(ids, executor.map(decode, work, name="decode", shard=8))
 
     def describe(self, items: Sequence[Row]) -> np.ndarray:
@@ -164,6 +167,13 @@ class Latent(Space):
         return float(np.median(cKDTree(points).query(points, k=2)[0][:, 1]))
 
     @cached_property
+    def _bounds(self) -> tuple[list[float], list[float]]:
+        """Ends of each coordinate: those of the trust region, within the prior's bulk."""
+        reach, radius = self.trust * self.spacing, self._radius**0.5
+        low, high = self.good.min(axis=0) - reach, self.good.max(axis=0) + reach
+        return np.maximum(low, -radius).tolist(), np.minimum(high, radius).tolist()
+
+    @cached_property
     def _radius(self) -> float:
         """Squared norm that 99 % of standard normal vectors do not exceed."""
         from scipy.stats import chi2
@@ -171,18 +181,31 @@ class Latent(Space):
         return float(chi2.ppf(0.99, self.size))
 
 
+@dataclass(frozen=True)
+class SameNoise(Streams):
+    """Streams of which all begin alike, so that what is decoded depends on the code only."""
+
+    def at(self, index: int) -> np.random.Generator:
+        """The first stream, whatever the index."""
+        return super().at(-self.start)
+
+
 def decode(items: Sequence[Row]) -> list[Row]:
-    """Worker: the packed structure of each code, or the reason why there is none."""
-    return [_decode(item) for item in items]
+    """Worker: the packed structure of each code, or the reason why there is none; the items are of one space."""
+    try:
+        return _decoded(items)
+    except (MatgenError, ValueError) as error:
+        if len(items) == 1:
+            return [{"error": " ".join(str(error).split())}]
+        return [row for item in items for row in decode([item])]
 
 
-def _decode(item: Row) -> Row:
+def _decoded(items: Sequence[Row]) -> list[Row]:
     import torch
 
-    generator = loaded(item["model"])
-    codes = torch.tensor([item["code"]], dtype=torch.float32)
-    try:
-        batch = generator.decode(codes, rng=Streams(item["seed"], generator.name), **item["options"])  # type: ignore[operator]
-        return {name: values[0] for name, values in pack(from_batch(batch)).items()}
-    except (MatgenError, ValueError) as error:
-        return {"error": " ".join(str(error).split())}
+    first = items[0]
+    generator = loaded(first["model"])
+    codes = torch.tensor([item["code"] for item in items], dtype=torch.float32)
+    rng = SameNoise(first["seed"], generator.name)
+    packed = pack(from_batch(generator.decode(codes, rng=rng, **first["options"])))  # type: ignore[operator]
+    return [dict(zip(packed, values, strict=True)) for values in zip(*packed.values(), strict=True)]
