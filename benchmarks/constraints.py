@@ -104,7 +104,11 @@ def exact(model: Generator, name: str, args: argparse.Namespace) -> None:
         broken = drawn = 0
         each = -(-args.n // len(requests))
         for request, test in zip(requests, tests, strict=True):
-            made, _ = draw(model, request, each, build_acting(specs))
+            try:
+                made, _ = draw(model, request, each, build_acting(specs))
+            except ConfigError as error:
+                print(f"{name}, {label}: {error}", flush=True)
+                continue
             broken += sum(not test(s) for s in made)
             drawn += len(made)
         print(f"| {name} | {label} | {broken} of {drawn} |", flush=True)

@@ -65,9 +65,9 @@ def test_formula_and_mask_are_met_exactly(model):
 
 def test_what_cannot_be_honoured_is_refused(model):
     with pytest.raises(ConfigError, match="cannot honour 'space_group'"):
-        sample(model, 1, space_group=225)
-    with pytest.raises(ConfigError, match="cannot act as 'mask'"):
-        sample(model, 1, constraints=["min_distance"])
+        sample("vae-mp20", 1, space_group=225)
+    with pytest.raises(ConfigError, match="'min_distance' is able to act as check, penalty"):
+        sample("retrieval", 1, constraints=["min_distance"])
     with pytest.raises(ConfigError, match="no element to choose"):
         sample(model, 1, constraints=[{"elements": {"only": ["Xe"]}}], options=QUICK, executor=Serial())
     with pytest.raises(ConfigError, match="Did you mean 'flow'"):
