@@ -63,6 +63,8 @@ class Constraint:
     """
 
     name: ClassVar[str]
+    guides: ClassVar[bool] = True
+    """Whether the penalty, if there is one, depends on positions or cell; else it is of use in training only."""
 
     acting: tuple[Role, ...] | None = field(default=None, kw_only=True)
 

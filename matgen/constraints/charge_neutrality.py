@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -15,10 +16,14 @@ from matgen.constraints.oxidation import Assignment, Rule, nearest_neutral, redu
 from matgen.elements import OxidationTable, metals, numbers, oxidation_states, smact_electronegativity, symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
     from pymatgen.core import Structure
+    from torch_geometric.data import Batch
+
+UNKNOWN = 10.0
+"""Largest penalty of decided elements, that of unknown states."""
 
 
 @CONSTRAINTS.register("charge_neutral")
@@ -36,6 +41,8 @@ class ChargeNeutral(Constraint):
     About a tenth of the known compounds fail (Pb3O4, NaCl3), so treat it as evidence, not as law. The score is the
     smallest absolute charge per formula unit, 0 where it passes and infinite where a state is unknown.
 
+    As a penalty it acts in training losses, on the probabilities of elements.
+
     As a mask it keeps to one state an element, which is stricter than the check where mixed valence is allowed.
 
     Args:
@@ -46,6 +53,7 @@ class ChargeNeutral(Constraint):
     """
 
     name: ClassVar[str] = "charge_neutral"
+    guides: ClassVar[bool] = False
 
     oxidation_states: OxidationTable = "icsd24"
     mixed_valence: bool = True
@@ -56,6 +64,20 @@ class ChargeNeutral(Constraint):
         """Pass where the composition can be neutral."""
         found = [self.judge(structure.composition.get_el_amt_dict()) for structure in structures]
         return Verdict.of([score for score, _ in found], [reason for _, reason in found])
+
+    def penalty(self, batch: Batch) -> torch.Tensor:
+        """(S,) the score, at most 10, which elements that are decided cannot lower.
+
+        Where the batch carries ``probabilities (ΣA, Z)`` of the elements, the charge that is missing in elementary
+        charges per atom, differentiable in them: zero wherever the check passes (:mod:`.soft_neutrality`).
+        """
+        from matgen.constraints.soft_neutrality import missing_charge
+
+        if "probabilities" in batch:
+            return missing_charge(batch.probabilities, batch.batch, batch.num_graphs, self.rule, self.include_alloys)
+        cells = [batch.numbers[batch.batch == i].tolist() for i in range(batch.num_graphs)]
+        scores = [self.judge(Counter(symbols()[z] for z in cell))[0] for cell in cells]
+        return batch.cell.new_tensor(scores).clamp_max(UNKNOWN)
 
     def mask(self, numbers: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """(S, A, Z) True at elements after which the cell can still become neutral (:mod:`.neutrality_mask`)."""
@@ -73,7 +95,7 @@ class ChargeNeutral(Constraint):
         amounts = {symbols()[z]: float(n) for z, n in zip(found, counts, strict=True)}
         return self.judge(amounts)[1] is None
 
-    def judge(self, counts: dict[str, float]) -> tuple[float, str | None]:
+    def judge(self, counts: Mapping[str, float]) -> tuple[float, str | None]:
         """Score and reason for a composition given as atoms by element."""
         unit = reduced_counts(counts)
         if len(unit) == 1 or (self.include_alloys and metals().issuperset(unit)):

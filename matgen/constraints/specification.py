@@ -65,6 +65,12 @@ def build_acting(specs: Sequence[Spec]) -> tuple[Constraint, ...]:
                 where="constraints",
                 fix=f"It can act as: {', '.join(constraint.available())}. Say roles: [check], or use it to screen.",
             )
+        if "penalty" in (constraint.acting or ()) and not constraint.guides:
+            raise ConfigError(
+                f"the penalty of {constraint.name!r} depends on elements alone, so it guides no positions.",
+                where=f"{constraint.name}.roles",
+                fix="Use it under 'penalties' of a training, or leave 'penalty' out.",
+            )
     return built
 
 

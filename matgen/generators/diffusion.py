@@ -61,9 +61,11 @@ class Diffusion(PeriodicGenerator):
         group, targets = self.group_shown(batch, rng), self.targets_shown(batch, rng)
         numbers = torch.where(shown, x1.numbers, 0)
         predicted = self(numbers, frac, cell, x1.real, t, given, group, targets)
-        losses = field_losses(predicted, (frac_velocity, clean - noise), x1, x1.real & ~shown)
+        hidden = x1.real & ~shown
+        losses = field_losses(predicted, (frac_velocity, clean - noise), x1, hidden)
         left, spread = (1 - t)[:, None, None], sigma / (alpha + sigma)
-        return self.penalised(losses, x1, (frac + left * predicted[0], cell + spread * predicted[1]), t)
+        expected = (frac + left * predicted[0], cell + spread * predicted[1], predicted[2])
+        return self.penalised(losses, x1, expected, hidden, t)
 
     def sample_each(
         self,

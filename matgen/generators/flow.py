@@ -72,11 +72,11 @@ class Flow(PeriodicGenerator):
         targets = self.targets_shown(batch, rng)
         numbers = torch.where(shown, x1.numbers, 0)
         predicted = self(numbers, frac, cell, x1.real, t, given, group, targets, isolated=isolated)
-        losses = field_losses(predicted, (frac_velocity, cell_velocity), x1, x1.real & ~shown, isolated)
+        hidden = x1.real & ~shown
+        losses = field_losses(predicted, (frac_velocity, cell_velocity), x1, hidden, isolated)
         left = (1 - t)[:, None]
-        return self.penalised(
-            losses, x1, (frac + left[..., None] * predicted[0], cell + left * predicted[1]), t, isolated
-        )
+        expected = (frac + left[..., None] * predicted[0], cell + left * predicted[1], predicted[2])
+        return self.penalised(losses, x1, expected, hidden, t, isolated)
 
     def _noise(self, x1: Crystals, kinds: Tensor, isolated: Tensor | None, rng: torch.Generator) -> Tensor:
         """(S, A, 3) noise paired with the data: uniform in cells, Gaussian around the middle of boxes."""

@@ -29,8 +29,8 @@ BEGIN = 0.5
 class Penalties:
     """A weighted sum of penalties.
 
-    L = Σ_c w_c mean_s p_c(x̂_s), with x̂ the crystal expected from a state at time t, over systems with t > 0.5; elements
-    are those of the data.
+    L = Σ_c w_c mean_s p_c(x̂_s), with x̂ the crystal expected from a state at time t, over systems with t > 0.5. Elements
+    are those of the data; ``charge_neutral`` sees the network's probabilities of those that are hidden from it.
 
     Args:
         terms: Constraints that can act as a penalty, with weights.
@@ -62,8 +62,16 @@ class Penalties:
             terms.append((constraint, float(weight)))
         return cls(tuple(terms))
 
-    def __call__(self, numbers: Tensor, frac: Tensor, basis: Tensor, real: Tensor, t: Tensor) -> Tensor:
-        """The scalar L, with gradients to ``frac`` and ``basis``.
+    def __call__(
+        self,
+        numbers: Tensor,
+        frac: Tensor,
+        basis: Tensor,
+        real: Tensor,
+        t: Tensor,
+        probabilities: Tensor | None = None,
+    ) -> Tensor:
+        """The scalar L, with gradients to ``frac``, ``basis`` and ``probabilities``.
 
         Args:
             numbers: (S, A) atomic numbers of the data.
@@ -71,6 +79,7 @@ class Penalties:
             basis: (S, 3, 3) expected cells, Å.
             real: (S, A), False on padding.
             t: (S,) times of the states that they are expected from.
+            probabilities: (S, A, Z) of the elements, for penalties on those.
         """
         late = t > BEGIN
         if not self.terms or not late.any():
@@ -78,6 +87,8 @@ class Penalties:
         # Distances are differences of nearly equal numbers, which half precision would lose.
         with torch.autocast(frac.device.type, enabled=False):
             batch = _batch(numbers[late], frac[late].float(), basis[late].float(), real[late])
+            if probabilities is not None:
+                batch.probabilities = probabilities[late][real[late]].float()
             return torch.stack([w * c.penalty(batch).float().mean() for c, w in self.terms]).sum()
 
 

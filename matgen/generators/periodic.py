@@ -246,7 +246,8 @@ class PeriodicGenerator(Generator):
         self,
         losses: dict[str, Tensor],
         x1: Crystals,
-        expected: tuple[Tensor, Tensor],
+        expected: tuple[Tensor, Tensor, Tensor],
+        hidden: Tensor,
         t: Tensor,
         isolated: Tensor | None = None,
     ) -> dict[str, Tensor]:
@@ -255,7 +256,9 @@ class PeriodicGenerator(Generator):
         Args:
             losses: As :func:`field_losses` gives them.
             x1: The data.
-            expected: Coordinates (S, A, 3) and standardised cell (S, 6) at the end of the path.
+            expected: Coordinates (S, A, 3), standardised cell (S, 6) and element logits (S, A, 119) at the end of
+                the path.
+            hidden: (S, A) atoms whose element the network did not see.
             t: (S,) where on the path they are expected from.
             isolated: (S,) which systems are molecules; None where none is.
         """
@@ -263,9 +266,12 @@ class PeriodicGenerator(Generator):
             return losses
         from matgen.nn.cell import stretch
 
-        frac, cell = expected
+        frac, cell, logits = expected
+        certain = F.one_hot(x1.numbers, logits.shape[-1]).to(logits)
+        chances = torch.where(hidden[..., None], logits.softmax(-1), certain)
         when = t if isolated is None else torch.where(isolated, 0.0, t)
-        penalty = self.penalties(x1.numbers, frac, stretch(self.restore(cell, x1.real.sum(1))), x1.real, when)
+        basis = stretch(self.restore(cell, x1.real.sum(1)))
+        penalty = self.penalties(x1.numbers, frac, basis, x1.real, when, chances)
         return {**losses, "loss": losses["loss"] + penalty, "penalty": penalty.detach()}
 
     def group_shown(self, batch: Batch, rng: torch.Generator) -> Tensor:

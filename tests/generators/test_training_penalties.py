@@ -60,7 +60,7 @@ def test_a_network_that_is_right_pays_the_penalty_of_the_data(family, small_set,
     monkeypatch.setattr(model, "forward", right)
     monkeypatch.setattr(Penalties, "__call__", lambda self, *args: (seen.append(args), torch.zeros(()))[1])
     model.loss(batch, torch.Generator().manual_seed(2))
-    _, frac, basis, real, _ = seen[0]
+    _, frac, basis, real, *_ = seen[0]
     shift = (frac - x1.frac)[real]
     assert (shift - shift.round()).abs().max() < 1e-3
     assert torch.allclose(basis, stretch(x1.cell), rtol=1e-2, atol=1e-2)
@@ -77,6 +77,18 @@ def test_they_are_what_the_constraint_says_of_late_systems(rocksalt, perovskite)
     assert penalties(x1.numbers, x1.frac, basis, x1.real, torch.tensor([0.1, 0.2])) == 0
 
 
+def test_charge_neutrality_teaches_the_element_logits(small_set):
+    model = Flow(**SIZE, penalties=[{"constraint": "charge_neutral", "weight": 1.0}])
+    model.prepare(small_set)
+    batch = small_set.batch(torch.arange(len(small_set)))
+    losses = [model.loss(batch, torch.Generator().manual_seed(seed)) for seed in range(4)]
+    penalty = sum(
+        each["loss"] - (2 * each["coordinate"] + 0.5 * each["cell"] + 0.2 * each["element"]) for each in losses
+    )
+    assert float(penalty.detach()) > 0
+    assert all(float(each["penalty"]) >= 0 for each in losses)
+
+
 def test_the_card_keeps_them_and_others_stay_as_they_are(tmp_path, small_set):
     model = Flow(**SIZE, penalties=PENALTIES)
     model.prepare(small_set)
@@ -88,7 +100,7 @@ def test_the_card_keeps_them_and_others_stay_as_they_are(tmp_path, small_set):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"constraint": "charge_neutral"}, "cannot act as 'penalty'"),
+        ({"constraint": "price"}, "cannot act as 'penalty'"),
         ({"constraint": "min_distance", "wieght": 1}, "weight"),
         ({"constraint": "min_distance", "weight": 0}, "positive weight"),
         ({"weight": 1}, "no penalty"),
