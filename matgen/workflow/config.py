@@ -129,6 +129,8 @@ def _over(defaults: Any, given: Any) -> Any:
     """Nested mappings of defaults with what is given laid over them."""
     if not isinstance(defaults, dict) or not isinstance(given, dict):
         return given
+    if len(defaults) == 1 and given and not defaults.keys() & given.keys():
+        return given  # another part than the default one, as in ``space: {latent: {...}}``
     return {**defaults, **{key: _over(defaults.get(key), value) for key, value in given.items()}}
 
 

@@ -17,6 +17,7 @@ from matgen.optimize import optimize
 from matgen.optimize.claims import REASON, claim, is_evaluation
 from matgen.optimize.results import best_so_far, candidates_of, finished, front, hypervolumes, trials_table
 from matgen.optimize.storage import CLAIM, open_storage, recover
+from matgen.workflow.config import load_workflow
 
 VALUE = [{"property": "value"}]
 
@@ -231,3 +232,10 @@ def test_the_dashboard_reads_the_study_unchanged(pool, tmp_path):
     assert len(shown["trials"]) == 8
     assert shown["objective_names"] == ["value", "other"]
     assert set(said) == {"200 OK"}
+
+
+def test_an_override_reaches_into_the_named_space_and_not_into_the_default_one(tmp_path):
+    file = tmp_path / "search.yaml"
+    file.write_text("workflow: optimize\nspace: {pool: {source: here, dimensions: 3}}\nevaluate: lookup\n")
+    config = load_workflow(file, ["space.pool.source=there"], check=False)
+    assert config.space == {"pool": {"source": "there", "dimensions": 3}}
