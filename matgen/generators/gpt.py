@@ -149,7 +149,7 @@ class CrystalGPT(Generator):
         """The crystals by their symmetry; arguments as of :meth:`sample_each`."""
         from matgen.generators.gpt_sampling import Sampling, sample_drafts
 
-        return sample_drafts(self, requests, rng, constraints, Sampling(**options))
+        return sample_drafts(self, requests, rng, constraints, Sampling.of(**options))
 
     def propose_occupations(
         self,
@@ -162,7 +162,7 @@ class CrystalGPT(Generator):
         """Space group and elements on Wyckoff positions for each request; arguments as of :meth:`sample_each`."""
         from matgen.generators.gpt_sampling import Sampling, propose_occupations
 
-        return propose_occupations(self, requests, rng, constraints, Sampling(**options))
+        return propose_occupations(self, requests, rng, constraints, Sampling.of(**options))
 
     def wanted_targets(self, requests: Sequence[Request]) -> Tensor:
         """(S, T) targets, NaN where not given."""

@@ -7,9 +7,9 @@ in which atoms come too close, is drawn again from its space group on. Shapes: S
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ import torch
 from matgen.data.structures import read_structures
 from matgen.data.symmetry import REFINED_SYMPREC, space_group_number
 from matgen.elements import covalent_radius
-from matgen.errors import ConfigError
+from matgen.errors import ConfigError, did_you_mean
 from matgen.features.distances import shortest_distances
 from matgen.generators.crystal_network import Asked
 from matgen.generators.crystal_tokens import POSITION, VOLUME, Draft, Question, first_token, position_tokens
@@ -72,6 +72,15 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.tries < 1 or self.closest < 0 or self.number_temperature <= 0:
             raise ConfigError("tries and number_temperature must be above 0, closest at least 0.", where="gpt")
+
+    @classmethod
+    def of(cls, **options: Any) -> Sampling:
+        """From options by name; an unknown one is a ConfigError."""
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise ConfigError(f"there is no option {name!r}.", where="gpt", fix=did_you_mean(name, known))
+        return cls(**options)
 
     @cached_property
     def begun(self) -> Occupation | None:

@@ -111,7 +111,12 @@ def test_examples_give_prototypes(gpt, textbook):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"temperature": 0.0}, "temperature"), ({"start": "225"}, "start"), ({"start": "225: Mg q"}, "Wyckoff")],
+    [
+        ({"temperature": 0.0}, "temperature"),
+        ({"temprature": 1.0}, "temprature"),
+        ({"start": "225"}, "start"),
+        ({"start": "225: Mg q"}, "Wyckoff"),
+    ],
 )
 def test_senseless_options_are_refused(gpt, options, words):
     with pytest.raises(ConfigError, match=words):
