@@ -12,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 
 from matgen.constraints.base import CONSTRAINTS, Constraint
 from matgen.constraints.specification import build_constraints, specify
-from matgen.data.structures import to_batch
+from matgen.data.structures import from_batch, to_batch
 from matgen.errors import ConfigError
 
 REQUIRED_SETTINGS = {
@@ -116,6 +116,18 @@ def test_penalty_survives_overlap_and_degenerate_cells(constraint):
     if penalty.requires_grad:
         penalty.sum().backward()
         assert torch.isfinite(batch.frac.grad).all()
+
+
+@having("project")
+@settings(max_examples=25, deadline=None)
+@given(structures=st.lists(crystals(), min_size=1, max_size=3))
+def test_what_is_projected_passes_and_projecting_again_changes_nothing(constraint, structures):
+    once = constraint.project(to_batch(structures))
+    assert constraint.check(from_batch(once)).passed.all()
+    twice = constraint.project(once)
+    assert torch.allclose(twice.cell, once.cell, atol=1e-9)
+    assert torch.allclose(twice.frac, once.frac, atol=1e-9)
+    assert torch.equal(twice.numbers, once.numbers)
 
 
 @having("mask")
