@@ -150,7 +150,10 @@ def _validated(kind: type[Constraint], name: str, settings: dict[str, Any]) -> C
 def _value(text: str) -> Any:
     # YAML 1.1 reads NO and No (nitrogen oxide, nobelium) as False; symbols and words stay text.
     def plain(part: str) -> Any:
-        value = yaml.safe_load(part)
+        try:
+            value = yaml.safe_load(part)
+        except yaml.YAMLError:  # text such as "* a", which stands for itself
+            return part
         return value if isinstance(value, int | float) and part not in {"NO", "No"} else part
 
     parts = [part.strip() for part in text.split(",")]

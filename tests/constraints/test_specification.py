@@ -48,6 +48,7 @@ def test_a_lone_value_stands_for_a_list_of_one():
         ("min_distance:radius_factor=0.6:absolute=1", {"min_distance": {"radius_factor": 0.6, "absolute": 1}}),
         ("elements:forbidden=No,Cd", {"elements": {"forbidden": ["No", "Cd"]}}),
         ("charge_neutral:mixed_valence=false", {"charge_neutral": {"mixed_valence": False}}),
+        ("wyckoff:required=* a", {"wyckoff": {"required": "* a"}}),
         ("elements:only=No", {"elements": {"only": "No"}}),
     ],
 )
