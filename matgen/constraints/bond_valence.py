@@ -138,7 +138,7 @@ def _sums(vectors: torch.Tensor, centre: torch.Tensor, other: torch.Tensor, kind
     """
     import torch
 
-    length = torch.as_tensor(bond_lengths()).to(vectors)[kinds[centre], kinds[other]]
+    length = torch.tensor(bond_lengths()).to(vectors)[kinds[centre], kinds[other]]
     distance = vectors.square().sum(-1).clamp_min(1e-12).sqrt()  # the root has no gradient at zero
     valence = torch.exp((length - distance) / SOFTNESS)
     present, element = kinds.unique(return_inverse=True)
