@@ -63,8 +63,10 @@ def lead(records: Records) -> str:
 
 def caution(records: Records) -> str:
     """What kind of numbers these are."""
-    potential = protocol(records).get("Potential")
+    known = protocol(records)
+    potential = known.get("Potential")
     by = f"the machine-learned potential {potential}" if potential else "machine-learned models"
+    by = known.get("Energies by", by)
     return (
         f"Energies come from {by} and properties from statistical models: they are predictions to be checked, "
         "neither DFT results nor measurements."

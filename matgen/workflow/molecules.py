@@ -85,8 +85,11 @@ class MoleculeWork:
         before = work.candidates("screen")
         known = [text for path in self._known(work) for text in read_smiles_column(path)]
         judged = judge_novelty(before, known, reject_known=self.config.known.reject_known)
+        if not known:  # nothing to be new against
+            judged = _without(judged, ["novel", "similarity_known"])
         described(judged).write(work.folder)
-        return {"novelty_reference": f"{len(known)} molecules, by canonical isomeric SMILES"}
+        reference = f"{len(known)} molecules, by canonical isomeric SMILES"
+        return {"novelty_reference": reference if known else "none given, so novelty was not judged"}
 
     def predict(self, work: Workspace) -> Facts:
         """Predict properties with their uncertainty."""
@@ -111,7 +114,12 @@ class MoleculeWork:
             executor=work.executor,
         )
         _labelled(with_orbitals(relaxed, executor=work.executor), before, "quantum").write(work.folder)
-        return {"potential": plan.potential, "orbitals": "GFN2-xTB, single point, one conformer, gas phase"}
+        method = "the semi-empirical tight-binding method GFN2-xTB" if plan.potential == "gfn2-xtb" else plan.potential
+        return {
+            "potential": plan.potential,
+            "energies_by": method,
+            "orbitals": "GFN2-xTB, single point, one conformer, gas phase",
+        }
 
     def rank(self, work: Workspace) -> Facts:
         """Order the molecules, with reasons."""

@@ -123,7 +123,7 @@ class Molecules(Workflow):
     workflow: Literal["molecules"] = "molecules"
     data: DataSection | None = None
     train: TrainSection | None = None
-    sample: list[SampleSection] = Field(default=[SampleSection(model="recombination", n=400)], min_length=1)
+    sample: list[SampleSection] = Field(default=[SampleSection(model="smiles-moses", n=400)], min_length=1)
     screen: MoleculeScreenSection = MoleculeScreenSection()
     known: KnownSection = KnownSection()
     predict: MoleculePredictSection = MoleculePredictSection()
