@@ -125,13 +125,17 @@ def _kind(raw: Mapping[str, Any], where: str) -> type[Workflow]:
     return WORKFLOWS.get(str(name))
 
 
-def _over(defaults: Any, given: Any) -> Any:
+def _over(defaults: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Nested mappings of defaults with what is given laid over them."""
-    if not isinstance(defaults, dict) or not isinstance(given, dict):
+    return {**defaults, **{key: _laid(defaults.get(key), value) for key, value in given.items()}}
+
+
+def _laid(default: Any, given: Any) -> Any:
+    if not isinstance(default, dict) or not isinstance(given, dict):
         return given
-    if len(defaults) == 1 and given and not defaults.keys() & given.keys():
+    if len(default) == 1 and given and not default.keys() & given.keys():
         return given  # another part than the default one, as in ``space: {latent: {...}}``
-    return {**defaults, **{key: _over(defaults.get(key), value) for key, value in given.items()}}
+    return _over(default, given)
 
 
 def _raw(source: Workflow | str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:

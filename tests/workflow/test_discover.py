@@ -127,7 +127,7 @@ def test_the_resolved_configuration_repeats_the_run(discovered, tmp_path):
         (["sample.0.model=rocksatl"], "sample.0.*'rocksalt'"),
         (["sample.0.formula=NaCl"], r"sample\.0\.formula.*cannot honour 'formula'"),
         (["sample.0.target.band_gp=1.0"], r"sample\.0.*Did you mean 'band_gap'"),
-        (["sample.0.constraints=[min_distance]"], r"sample\.0\.constraints.*cannot act as 'mask'"),
+        (["sample.0.constraints=[min_distance]"], r"sample\.0\.constraints.*act in the generator 'rocksalt' as mask"),
         (["sample=[]"], "sample.*at least 1"),
         (["screen.constraints=[chrge_neutral]"], r"screen\.constraints\.0.*'charge_neutral'"),
         (["screen.constraints=[{min_distance: {absolut: 1}}]"], r"screen\.constraints\.0.*'absolute'"),

@@ -54,7 +54,7 @@ def test_novelty_is_by_canonical_spelling():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({}, "no library"),
+        ({"sample": [{"model": "recombination"}]}, "no library"),
         ({"data": {"source": "nowhere.csv"}}, "no such file"),
         ({"sample": [{"model": "recombination", "config": {"library": "x"}}], "predict": {"properties": ["x"]}}, "'x'"),
     ],
