@@ -104,11 +104,11 @@ class Generator(nn.Module):
         for constraint in constraints:
             named = set(constraint.acting or ()) - {"check"}
             lacking = sorted(named - cls.acts)
-            if lacking or (constraint.acting is None and not cls.acts & set(constraint.roles())):
+            if lacking or (constraint.acting is None and not cls.acts & set(constraint.available())):
                 raise ConfigError(
                     f"constraints act in the generator {cls.name!r} as {', '.join(sorted(cls.acts))}; "
                     f"{constraint.name!r} {'is asked' if lacking else 'is able'} to act as "
-                    f"{', '.join(lacking or constraint.roles())}.",
+                    f"{', '.join(lacking or constraint.available())}.",
                     where="constraints",
                     fix="Use another generator, or the constraint as a filter after sampling (roles: [check]).",
                 )

@@ -60,7 +60,7 @@ class Guidance:
     @classmethod
     def of(cls, model: PeriodicGenerator, constraints: Sequence[Constraint], strength: float) -> Guidance:
         """The guidance of those constraints that act as a penalty."""
-        return cls(model, [c for c in constraints if c.acts_as("penalty")] if strength else [], strength)
+        return cls(model, [c for c in constraints if c.guides and c.acts_as("penalty")] if strength else [], strength)
 
     def displacement(self, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         """How coordinates (S, A, 3) and standardised cell (S, 6) should change.
@@ -102,10 +102,10 @@ def batch_of(numbers: Tensor, frac: Tensor, basis: Tensor, real: Tensor) -> Batc
     """Padded elements (S, A) and coordinates (S, A, 3) with cells (S, 3, 3) as a batch."""
     sizes = real.sum(1)
     return Batch(
-        batch=torch.repeat_interleave(torch.arange(len(sizes)), sizes),
+        batch=torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes),
         ptr=torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]),
         numbers=numbers[real],
         frac=frac[real],
         cell=basis,
-        pbc=torch.ones(len(sizes), 3, dtype=torch.bool),
+        pbc=torch.ones(len(sizes), 3, dtype=torch.bool, device=sizes.device),
     )

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch_geometric.data import Batch
 
 from matgen.constraints.specification import build_constraints
 from matgen.errors import ConfigError, did_you_mean
+from matgen.generators.guidance import batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,19 +86,7 @@ class Penalties:
             return frac.new_zeros(())
         # Distances are differences of nearly equal numbers, which half precision would lose.
         with torch.autocast(frac.device.type, enabled=False):
-            batch = _batch(numbers[late], frac[late].float(), basis[late].float(), real[late])
+            batch = batch_of(numbers[late], frac[late].float(), basis[late].float(), real[late])
             if probabilities is not None:
                 batch.probabilities = probabilities[late][real[late]].float()
             return torch.stack([w * c.penalty(batch).float().mean() for c, w in self.terms]).sum()
-
-
-def _batch(numbers: Tensor, frac: Tensor, basis: Tensor, real: Tensor) -> Batch:
-    sizes = real.sum(1)
-    return Batch(
-        batch=torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes),
-        ptr=torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]),
-        numbers=numbers[real],
-        frac=frac[real],
-        cell=basis,
-        pbc=torch.ones(len(sizes), 3, dtype=torch.bool, device=sizes.device),
-    )

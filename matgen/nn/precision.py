@@ -14,13 +14,14 @@ def inference_precision(device: torch.device) -> AbstractContextManager[object]:
     Networks that were trained in mixed precision lose nothing that could be measured (``benchmarks/generators.md``) and
     run about twice as fast. Where gradients are wanted (training, likelihoods) the caller's precision stays.
     """
-    if torch.is_grad_enabled() or not _native(device.type):
+    if torch.is_grad_enabled() or not native_bfloat16(device.type):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
 
 @cache
-def _native(device: str) -> bool:
+def native_bfloat16(device: str) -> bool:
+    """Whether a kind of device (``cpu``, ``cuda``) multiplies bfloat16 matrices itself."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported()
     # Processors without the instructions would emulate them and be slower; older versions of torch cannot tell.
