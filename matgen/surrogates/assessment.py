@@ -16,9 +16,9 @@ from scipy.stats import norm
 
 from matgen.data.property import find_property
 from matgen.errors import ConfigError
-from matgen.features.composition import amounts
 from matgen.surrogates.base import SURROGATES, Prediction
 from matgen.surrogates.conformal import Z_LEVEL
+from matgen.surrogates.regions import regions
 from matgen.surrogates.validation import Split, fold_labels, linear_prediction
 
 if TYPE_CHECKING:
@@ -36,18 +36,6 @@ KEPT = tuple(round(1 - 0.1 * k, 1) for k in range(10))
 RESAMPLES = 1000
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 """Of the training rows, in a learning curve."""
-
-REGIONS = (
-    ("oxides", {8}),
-    ("halides", {9, 17, 35, 53}),
-    ("chalcogenides", {16, 34, 52}),
-    ("pnictides", {7, 15, 33, 51}),
-    ("borides, carbides, silicides, germanides", {5, 6, 14, 32}),
-    ("hydrides", {1}),
-)
-"""Regions of chemistry by the first of these groups of elements that occurs."""
-
-OTHERS = "intermetallics and others"
 
 logger = logging.getLogger(__name__)
 
@@ -174,15 +162,9 @@ def calibration(held: HeldOut) -> list[float]:
     return [float((scores <= norm.ppf(0.5 + level / 2)).mean()) for level in LEVELS]
 
 
-def region(material: Any) -> str:
-    """The region of chemistry of a structure or composition (see :data:`REGIONS`)."""
-    present = {z for z, _ in amounts(material)}
-    return next((name for name, group in REGIONS if present & group), OTHERS)
-
-
 def by_region(held: HeldOut, materials: Sequence[Any]) -> pd.DataFrame:
     """Rows, error and coverage of each region of chemistry."""
-    table = pd.DataFrame({"region": [region(m) for m in materials], "mae": held.errors, "coverage_90": held.held})
+    table = pd.DataFrame({"region": regions(materials), "mae": held.errors, "coverage_90": held.held})
     found = table.groupby("region").agg(rows=("mae", "size"), mae=("mae", "mean"), coverage_90=("coverage_90", "mean"))
     return found.sort_values("rows", ascending=False).reset_index()
 

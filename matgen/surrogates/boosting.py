@@ -65,9 +65,9 @@ class Boosted:
             nodes = tree.nodes
             itself, leaf = np.arange(len(nodes)), nodes["is_leaf"].astype(bool)
             left, right = (np.where(leaf, itself, nodes[side]) + first for side in ("left", "right"))
-            feature, threshold = (np.where(leaf, 0, nodes[key]) for key in ("feature_idx", "num_threshold"))
+            feature, exact = (np.where(leaf, 0, nodes[key]) for key in ("feature_idx", "num_threshold"))
             roots.append(first)
-            columns.append((left, right, feature, threshold, nodes["value"]))
+            columns.append((left, right, feature, _rounded_down(exact), nodes["value"]))
             first += len(nodes)
         kinds = (np.int32, np.int32, np.int16, np.float32, np.float32)
         joined = [np.concatenate(c).astype(k) for c, k in zip(zip(*columns, strict=True), kinds, strict=True)]
@@ -85,6 +85,12 @@ class Boosted:
     def restored(cls, arrays: Mapping[str, np.ndarray]) -> Boosted:
         """From :meth:`arrays`."""
         return cls(Trees(**{k: v for k, v in arrays.items() if k != "start"}), float(arrays["start"][0]))
+
+
+def _rounded_down(exact: np.ndarray) -> np.ndarray:
+    """In single precision: a single-precision feature at most the exact threshold is at most the rounded one too."""
+    rounded = exact.astype(np.float32)
+    return np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
 class Boosting(Head):

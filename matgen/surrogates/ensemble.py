@@ -24,6 +24,7 @@ from matgen.surrogates.base import Prediction, Surrogate
 from matgen.surrogates.conformal import ErrorModel
 from matgen.surrogates.domain import Domain, known_elements
 from matgen.surrogates.members import Schedule, Task, train_member
+from matgen.surrogates.regions import regions
 from matgen.surrogates.settings import checked_settings
 from matgen.surrogates.storage import load_surrogate, read_weights, write_weights
 
@@ -107,6 +108,10 @@ class DeepEnsemble(Surrogate):
         """What says which elements each material has; materials that are neither structures nor compositions differ."""
         return structures
 
+    def regions(self, structures: Sequence[Any]) -> np.ndarray | None:
+        """(S,) regions of chemistry in which intervals are calibrated; None where there are none."""
+        return regions(structures)
+
     def prepare(self, network: nn.Module, items: Sequence[Any]) -> None:
         """Let a fresh network take its input scales from the training items."""
 
@@ -136,7 +141,9 @@ class DeepEnsemble(Surrogate):
         task = Task([items[i] for i in rest], scaled[rest], self.collate)
         self.networks = self._train(task, seed, folder)
         known = known_elements(self.compositions([structures[i] for i in rest]))
-        self._calibrate(task, [items[i] for i in held], values[held], known, seed)
+        mean, signals = self._held(task, [items[i] for i in held], known, seed)
+        wrong = np.abs(values[held] - np.clip(mean, self.prop.lower, self.prop.upper))
+        self.errors = ErrorModel.fit(signals, wrong, 1e-3 * self.scale, self.regions([structures[i] for i in held]))
 
     def predict(self, structures: Sequence[Structure]) -> Prediction:
         """Mean, standard deviation (mean ± 1.645 std holds 90 % of held-out rows) and domain."""
@@ -144,7 +151,8 @@ class DeepEnsemble(Surrogate):
             raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
         mean, signals, distance = self._signals(self.items(structures), self.domain)
         mean = np.clip(mean, self.prop.lower, self.prop.upper)
-        return Prediction(mean, self.errors.std(signals), self.domain.contains(distance, self.compositions(structures)))
+        std = self.errors.std(signals, self.regions(structures))
+        return Prediction(mean, std, self.domain.contains(distance, self.compositions(structures)))
 
     def spread(self, structures: Sequence[Structure]) -> np.ndarray | None:
         """(S,) standard deviation over the members, before calibration; None for a single member."""
@@ -209,13 +217,12 @@ class DeepEnsemble(Surrogate):
             raise ConfigError(f"{self.config.start!r} is no {self.name}.", where="start")
         return model.networks
 
-    def _calibrate(self, task: Task, held: Sequence[Any], values: np.ndarray, known: np.ndarray, seed: int) -> None:
+    def _held(self, task: Task, held: Sequence[Any], known: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and signals of held-out items, once the domain is known."""
         rng = np.random.default_rng(seed)
         some = [task.items[i] for i in rng.permutation(len(task.items))[:3000]]
         self.domain = Domain.fit(self._outputs(some)[2], self._outputs(held)[2], known, rng)
-        mean, signals, _ = self._signals(held, self.domain)
-        mean = np.clip(mean, self.prop.lower, self.prop.upper)
-        self.errors = ErrorModel.fit(signals, np.abs(values - mean), floor=1e-3 * self.scale)
+        return self._signals(held, self.domain)[:2]
 
     def _signals(self, items: Sequence[Any], domain: Domain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean (S,) and signals (S, 3) in the property's unit, and distance (S,) to the training data."""

@@ -5,30 +5,21 @@ Shapes: S structures, T trees, D features.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil, e
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from sklearn.ensemble import RandomForestRegressor
 
-from matgen.errors import ConfigError
 from matgen.features.composition import FEATURE_NAMES, composition_features
-from matgen.surrogates.base import SURROGATES, Prediction, Surrogate
-from matgen.surrogates.conformal import ErrorModel
-from matgen.surrogates.domain import Domain, known_elements
-from matgen.surrogates.ensemble import checked_values
-from matgen.surrogates.settings import checked_settings
-from matgen.surrogates.storage import read_weights, write_weights
+from matgen.surrogates.base import SURROGATES
+from matgen.surrogates.vector import Head, VectorSurrogate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from pymatgen.core import Composition, Structure
-
-    from matgen.data.property import Property
 
 
 OUT_OF_BAG = e
@@ -99,7 +90,7 @@ class Trees:
 
 @dataclass(frozen=True)
 class ForestConfig:
-    """Settings of :class:`CompositionForest`.
+    """Settings of a random forest.
 
     Args:
         trees: T.
@@ -114,113 +105,68 @@ class ForestConfig:
     jobs: int = 1
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """All that a fit yields: the trees, what the data looked like, the error model, and the spread of the values."""
-
-    trees: Trees
-    domain: Domain
-    errors: ErrorModel
-    scale: float
-
-
-@SURROGATES.register("composition-forest")
-class CompositionForest(Surrogate):
-    """Random forest on element statistics; the spread of its trees, calibrated out of bag, is its uncertainty.
+class Forest(Head):
+    """A random forest; the spread of its trees is its signal of uncertainty, out of the bag where rows were learned.
 
     Args:
-        prop: What is predicted.
-        config: Settings by name; an unknown name is refused.
+        config: Its checked settings.
     """
 
-    name = "composition-forest"
+    def __init__(self, config: ForestConfig) -> None:
+        self.config = config
+        self.trees: Trees
 
-    def __init__(self, prop: Property, **config: Any) -> None:
-        self.prop, self.config = prop, checked_settings(ForestConfig, config, self.name)
-        self.fitted: Fitted | None = None
-        self.card: dict[str, Any] = {}
-
-    def fit(
-        self,
-        structures: Sequence[Structure | Composition],
-        values: np.ndarray,
-        *,
-        rng: np.random.Generator,
-        folder: Path | None = None,
-    ) -> None:
-        """Learn, and calibrate on each row's out-of-bag trees; ``folder`` is not needed, a forest is quick."""
-        values = checked_values(values, len(structures))
-        features = composition_features(structures)
+    def fit(self, vectors: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Learn; see :class:`Head`. What is said of a row comes from the trees that have not seen it."""
         forest = RandomForestRegressor(
             ceil(self.config.trees * OUT_OF_BAG),
             max_features=self.config.features,
             min_samples_leaf=self.config.least,
             n_jobs=self.config.jobs,
             random_state=int(rng.integers(2**31)),
-        ).fit(features, values)
+        ).fit(vectors, values)
         trees = Trees.of(forest)
         unseen = np.ones((len(values), len(trees.roots)), dtype=bool)
         for tree, drawn in enumerate(forest.estimators_samples_):
             unseen[drawn, tree] = False
-        outside = np.where(unseen, trees.predict(features), np.nan)
-        trees = trees.first(self.config.trees)
-        order = rng.permutation(np.flatnonzero(unseen.sum(axis=1) > 1))
-        first, second = np.array_split(features[order], 2)
-        domain = Domain.fit(first, second, known_elements(structures), rng)
-        scale = float(values.std() or 1.0)
-        mean, signals = _signals(outside[order], domain.distance(features[order]) / domain.threshold * scale)
-        errors = ErrorModel.fit(signals, np.abs(values[order] - mean), floor=1e-3 * scale)
-        self.fitted = Fitted(trees, domain, errors, scale)
+        self.trees = trees.first(self.config.trees)
+        mean, spread = np.full(len(values), np.nan), np.zeros(len(values))
+        judged = unseen.sum(axis=1) > 1
+        outside = np.where(unseen, trees.predict(vectors), np.nan)[judged]
+        mean[judged], spread[judged] = np.nanmean(outside, axis=1), np.nanstd(outside, axis=1)
+        return mean, spread[:, None]
 
-    def predict(self, structures: Sequence[Structure | Composition]) -> Prediction:
-        """Mean of the trees, calibrated standard deviation and domain."""
-        return self.predict_vectors(self.vectors(structures), structures)
+    def predict(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, and spread of the trees as signal and as plain spread; see :class:`Head`."""
+        each = self.trees.predict(vectors)
+        spread = each.std(axis=1)
+        return each.mean(axis=1), spread[:, None], spread
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays of the trees."""
+        return dict(vars(self.trees))
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what :meth:`arrays` gave."""
+        self.trees = Trees(**arrays)
+
+
+@SURROGATES.register("composition-forest")
+class CompositionForest(VectorSurrogate):
+    """Random forest on element statistics; the spread of its trees, calibrated out of bag, is its uncertainty."""
+
+    name = "composition-forest"
+    config_class = ForestConfig
+    config: ForestConfig
 
     def vectors(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
-        """Element statistics (S, D)."""
+        """Element statistics."""
         return composition_features(structures)
 
     def feature_names(self) -> list[str]:
-        """Names of the D statistics."""
+        """Names of the statistics."""
         return list(FEATURE_NAMES)
 
-    def predict_vectors(self, vectors: np.ndarray, structures: Sequence[Structure | Composition]) -> Prediction:
-        """The same as :meth:`predict` from vectors (S, D) that are at hand."""
-        fitted = self._fitted()
-        distance = fitted.domain.distance(vectors)
-        nearness = distance / fitted.domain.threshold * fitted.scale
-        mean, signals = _signals(fitted.trees.predict(vectors), nearness)
-        return Prediction(mean, fitted.errors.std(signals), fitted.domain.contains(distance, structures))
-
-    def spread(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
-        """(S,) standard deviation over the trees, before calibration."""
-        return np.asarray(self._fitted().trees.predict(composition_features(structures)).std(axis=1))
-
-    def save(self, folder: Path, **facts: Any) -> None:
-        """Write the arrays of the trees and ``card.json``; ``facts`` join the card."""
-        fitted = self._fitted()
-        arrays = {f"trees.{key}": value for key, value in vars(fitted.trees).items()} | fitted.domain.arrays()
-        card = {"surrogate": self.name, "property": self.prop.name, "unit": self.prop.unit, **facts}
-        card |= {"config": asdict(self.config), "scale": fitted.scale, "errors": asdict(fitted.errors)}
-        self.card = write_weights(folder, {key: torch.from_numpy(value) for key, value in arrays.items()}, card)
-
-    @classmethod
-    def load(cls, folder: Path) -> CompositionForest:
-        """Rebuild from what :meth:`save` wrote."""
-        card, tensors, prop = read_weights(folder, cls.name)
-        arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
-        trees = Trees(**{k.removeprefix("trees."): v for k, v in arrays.items() if k.startswith("trees.")})
-        model = cls(prop, **card["config"])
-        model.card = card
-        model.fitted = Fitted(trees, Domain.of(arrays), ErrorModel.of(card["errors"]), card["scale"])
-        return model
-
-    def _fitted(self) -> Fitted:
-        if self.fitted is None:
-            raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
-        return self.fitted
-
-
-def _signals(each: np.ndarray, nearness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (S,) over the trees that answer (not NaN), and signals (S, 2): their spread, and the distance."""
-    return np.nanmean(each, axis=1), np.stack([np.nanstd(each, axis=1), nearness], axis=1)
+    def head(self) -> Forest:
+        """A random forest."""
+        return Forest(self.config)

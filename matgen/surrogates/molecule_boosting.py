@@ -1,34 +1,25 @@
-"""Gradient-boosted trees on fingerprints and descriptors of molecules, kept as plain arrays.
+"""Gradient-boosted trees on fingerprints and descriptors of molecules.
 
 Shapes: S molecules, K members, T trees of a member, D descriptors, F features.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from matgen.errors import ConfigError
 from matgen.features.molecules import DESCRIPTORS, compositions, descriptors, fingerprints
-from matgen.surrogates.base import SURROGATES, Prediction, Surrogate
-from matgen.surrogates.conformal import ErrorModel
-from matgen.surrogates.domain import Domain, known_elements
-from matgen.surrogates.ensemble import checked_values
-from matgen.surrogates.forest import Trees
-from matgen.surrogates.settings import checked_settings
-from matgen.surrogates.storage import read_weights, write_weights
+from matgen.surrogates.base import SURROGATES
+from matgen.surrogates.boosting import Boosted
+from matgen.surrogates.vector import Head, VectorSurrogate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from pymatgen.core import Structure
-
-    from matgen.data.property import Property
+    from pymatgen.core import Composition
 
 CHUNK = 256
 """Molecules that go down the trees together."""
@@ -65,111 +56,62 @@ class BoostingConfig:
     radius: int = 2
 
 
-@dataclass(frozen=True)
-class Boosted:
-    """All that a fit yields.
+class Members(Head):
+    """K boosters on random parts of the rows; each row that was learned from is judged by those that did not see it.
 
     Args:
-        trees: All members' trees, T of each in turn.
-        base: (K,) what each member adds to the sum of its trees.
-        domain: What the training data looked like, by descriptors.
-        errors: Error model on the spread of the members and the distance to the data.
-        scale: Standard deviation of the training values.
+        config: Their checked settings.
     """
 
-    trees: Trees
-    base: np.ndarray
-    domain: Domain
-    errors: ErrorModel
-    scale: float
+    def __init__(self, config: BoostingConfig) -> None:
+        self.config = config
+        self.members: list[Boosted] = []
 
-    def each(self, features: np.ndarray) -> np.ndarray:
+    def fit(self, vectors: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Learn; see :class:`Head`. A mean needs one member that has not seen the row, a spread needs two."""
+        unseen = rng.random((len(values), self.config.members)) >= self.config.share
+        self.members = [self._member(vectors[~out], values[~out], int(rng.integers(2**31))) for out in unseen.T]
+        judged = unseen.sum(axis=1) > 1
+        outside = np.where(unseen, self.each(vectors), np.nan)[judged]
+        mean, spread = np.full(len(values), np.nan), np.zeros(len(values))
+        spread[judged] = np.nanstd(outside, axis=1, ddof=1)
+        mean[judged] = self._as_all(np.nanmean(outside, axis=1), spread[judged], values[judged], unseen[judged])
+        return mean, spread[:, None]
+
+    def predict(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, and spread of the members as signal and as plain spread; see :class:`Head`."""
+        each = self.each(vectors)
+        spread = each.std(axis=1, ddof=1)
+        return each.mean(axis=1), spread[:, None], spread
+
+    def each(self, vectors: np.ndarray) -> np.ndarray:
         """(S, K) answers of the members from features (S, F)."""
-        parts = [self.trees.predict(features[i : i + CHUNK]) for i in range(0, len(features), CHUNK)]
-        leaves = np.concatenate(parts) if parts else np.zeros((0, len(self.trees.roots)))
-        return np.asarray(leaves.reshape(len(features), len(self.base), -1).sum(axis=2) + self.base)
+        parts = [vectors[i : i + CHUNK] for i in range(0, len(vectors), CHUNK)]
+        return np.column_stack([np.concatenate([m.predict(part) for part in parts]) for m in self.members])
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Trees of the members."""
+        return {f"{k}.{key}": value for k, member in enumerate(self.members) for key, value in member.arrays().items()}
 
-@SURROGATES.register("molecule-boosting")
-class MoleculeBoosting(Surrogate):
-    """Boosted trees on Morgan counts and descriptors; the spread of the members, calibrated out of bag, is the error.
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what :meth:`arrays` gave."""
+        found: dict[int, dict[str, np.ndarray]] = {}
+        for name, value in arrays.items():
+            member, _, key = name.partition(".")
+            found.setdefault(int(member), {})[key] = value
+        self.members = [Boosted.restored(found[k]) for k in sorted(found)]
 
-    Takes structures without periodic axes, or SMILES.
+    def _as_all(self, mean: np.ndarray, spread: np.ndarray, values: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+        """Means of the few members that have not seen a row, moved towards the values as those of all K would lie.
 
-    Args:
-        prop: What is predicted.
-        config: Settings by name; an unknown name is refused.
-    """
+        The squared error of a mean of m members is b² + σ²/m, so that of all K is smaller by σ² (1/m - 1/K) on average.
+        """
+        wrong = mean - values
+        gain = np.mean(spread**2 * (1 / unseen.sum(axis=1) - 1 / self.config.members))
+        share = np.sqrt(max(0.0, 1 - gain / max(np.mean(wrong**2), 1e-300)))
+        return np.asarray(values + share * wrong)
 
-    name = "molecule-boosting"
-
-    def __init__(self, prop: Property, **config: Any) -> None:
-        self.prop, self.config = prop, checked_settings(BoostingConfig, config, self.name)
-        self.fitted: Boosted | None = None
-        self.card: dict[str, Any] = {}
-
-    def features(self, molecules: Sequence[Structure | str]) -> np.ndarray:
-        """(S, F) descriptors, then fingerprint counts, in single precision."""
-        blocks = [descriptors(molecules)]
-        if self.config.bits:
-            blocks.append(fingerprints(molecules, self.config.bits, self.config.radius))
-        return np.concatenate(blocks, axis=1).astype(np.float32)
-
-    def fit(
-        self,
-        structures: Sequence[Structure | str],
-        values: np.ndarray,
-        *,
-        rng: np.random.Generator,
-        folder: Path | None = None,
-    ) -> None:
-        """Learn, and calibrate each row by the members that have not seen it; ``folder`` is not needed."""
-        values = checked_values(values, len(structures))
-        features, config = self.features(structures), self.config
-        unseen = rng.random((len(values), config.members)) >= config.share
-        boosters = [self._boosted(features[~out], values[~out], int(rng.integers(2**31))) for out in unseen.T]
-        trees = joined([trees for trees, _ in boosters])
-        base = np.array([base for _, base in boosters])
-        first, second = np.array_split(rng.permutation(len(values)), 2)
-        shown = features[:, : len(DESCRIPTORS)]
-        domain = Domain.fit(shown[first], shown[second], known_elements(compositions(structures)), rng)
-        scale = float(values.std() or 1.0)
-        drawn = Boosted(trees, base, domain, ErrorModel((0.0, 1.0, 0.0), scale, 1.0), scale)
-        order = rng.permutation(np.flatnonzero(unseen.sum(axis=1) > 1))
-        outside = np.where(unseen[order], drawn.each(features[order]), np.nan)
-        mean, signals = self._signals(outside, shown[order], drawn)
-        errors = ErrorModel.fit(signals, np.abs(values[order] - mean), floor=1e-3 * scale)
-        self.fitted = Boosted(trees, base, domain, errors, scale)
-
-    def predict(self, structures: Sequence[Structure | str]) -> Prediction:
-        """Mean of the members, calibrated standard deviation and domain."""
-        fitted, features = self._fitted(), self.features(structures)
-        shown = features[:, : len(DESCRIPTORS)]
-        mean, signals = self._signals(fitted.each(features), shown, fitted)
-        inside = fitted.domain.contains(fitted.domain.distance(shown), compositions(structures))
-        return Prediction(np.clip(mean, self.prop.lower, self.prop.upper), fitted.errors.std(signals), inside)
-
-    def save(self, folder: Path, **facts: Any) -> None:
-        """Write the arrays of the trees and ``card.json``; ``facts`` join the card."""
-        fitted = self._fitted()
-        arrays = {f"trees.{key}": value for key, value in vars(fitted.trees).items()} | fitted.domain.arrays()
-        arrays["base"] = fitted.base
-        card = {"surrogate": self.name, "property": self.prop.name, "unit": self.prop.unit, **facts}
-        card |= {"config": asdict(self.config), "scale": fitted.scale, "errors": asdict(fitted.errors)}
-        self.card = write_weights(folder, {key: torch.from_numpy(value) for key, value in arrays.items()}, card)
-
-    @classmethod
-    def load(cls, folder: Path) -> MoleculeBoosting:
-        """Rebuild from what :meth:`save` wrote."""
-        card, tensors, prop = read_weights(folder, cls.name)
-        arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
-        trees = Trees(**{k.removeprefix("trees."): v for k, v in arrays.items() if k.startswith("trees.")})
-        model = cls(prop, **card["config"])
-        model.card, errors = card, ErrorModel.of(card["errors"])
-        model.fitted = Boosted(trees, arrays["base"], Domain.of(arrays), errors, card["scale"])
-        return model
-
-    def _boosted(self, features: np.ndarray, values: np.ndarray, seed: int) -> tuple[Trees, float]:
+    def _member(self, features: np.ndarray, values: np.ndarray, seed: int) -> Boosted:
         config = self.config
         booster = HistGradientBoostingRegressor(
             learning_rate=config.rate,
@@ -181,54 +123,43 @@ class MoleculeBoosting(Surrogate):
             max_bins=config.bins,
             early_stopping=False,
             random_state=seed,
-        ).fit(features, values)
-        return arrays_of(booster), float(booster._baseline_prediction.item())
-
-    def _signals(self, each: np.ndarray, shown: np.ndarray, fitted: Boosted) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (S,) over the members that answer (not NaN), and signals (S, 2): their spread, and the distance."""
-        nearness = fitted.domain.distance(shown) / (fitted.domain.threshold or 1.0) * fitted.scale
-        return np.nanmean(each, axis=1), np.stack([np.nanstd(each, axis=1), nearness], axis=1)
-
-    def _fitted(self) -> Boosted:
-        if self.fitted is None:
-            raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
-        return self.fitted
+        )
+        return Boosted.of(booster.fit(features, values))
 
 
-def arrays_of(booster: HistGradientBoostingRegressor) -> Trees:
-    """Arrays of a fitted booster, whose own form cannot be saved without pickle."""
-    parts, roots, start = [], [], 0
-    for (predictor,) in booster._predictors:
-        nodes = predictor.nodes
-        itself = np.arange(len(nodes))
-        leaf = nodes["is_leaf"].astype(bool)
-        left, right = (np.where(leaf, itself, nodes[side].astype(np.int64)) + start for side in ("left", "right"))
-        feature = np.where(leaf, 0, nodes["feature_idx"])
-        # Rounded down, because a single-precision feature at most the exact threshold is at most the rounded one too.
-        exact = np.where(leaf, 0.0, nodes["num_threshold"])
-        rounded = exact.astype(np.float32)
-        threshold = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-        roots.append(start)
-        parts.append((left, right, feature, threshold, nodes["value"]))
-        start += len(nodes)
-    left, right, feature, threshold, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Trees(
-        np.array(roots, dtype=np.int32),
-        left.astype(np.int32),
-        right.astype(np.int32),
-        feature.astype(np.int16),
-        threshold.astype(np.float32),
-        value.astype(np.float32),
-    )
+@SURROGATES.register("molecule-boosting")
+class MoleculeBoosting(VectorSurrogate):
+    """Boosted trees on Morgan counts and descriptors; the spread of the members, calibrated out of bag, is the error.
 
+    Takes structures without periodic axes, or SMILES.
+    """
 
-def joined(members: Sequence[Trees]) -> Trees:
-    """The trees of several members, one after the other."""
-    shifts = np.cumsum([0, *(len(trees.value) for trees in members[:-1])])
-    moved = {
-        name: np.concatenate([getattr(t, name) + s for t, s in zip(members, shifts, strict=True)]).astype(np.int32)
-        for name in ("roots", "left", "right")
-    }
-    return Trees(
-        **moved, **{n: np.concatenate([getattr(t, n) for t in members]) for n in ("feature", "threshold", "value")}
-    )
+    name = "molecule-boosting"
+    config_class = BoostingConfig
+    config: BoostingConfig
+
+    def vectors(self, structures: Sequence[Any]) -> np.ndarray:
+        """(S, F) descriptors, then fingerprint counts, in single precision."""
+        blocks = [descriptors(structures)]
+        if self.config.bits:
+            blocks.append(fingerprints(structures, self.config.bits, self.config.radius))
+        return np.concatenate(blocks, axis=1).astype(np.float32)
+
+    def near(self, vectors: np.ndarray) -> np.ndarray:
+        """The descriptors."""
+        return vectors[:, : len(DESCRIPTORS)]
+
+    def compositions(self, structures: Sequence[Any]) -> Sequence[Composition]:
+        """Elements of each molecule, hydrogens included."""
+        return compositions(structures)
+
+    def regions(self, structures: Sequence[Any]) -> None:
+        """Molecules have no regions of chemistry here."""
+
+    def feature_names(self) -> list[str]:
+        """Names of the descriptors, and numbered entries of the fingerprint."""
+        return [*DESCRIPTORS, *(f"fingerprint {i}" for i in range(self.config.bits))]
+
+    def head(self) -> Members:
+        """Boosters on random parts of the rows."""
+        return Members(self.config)

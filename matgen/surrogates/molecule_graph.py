@@ -97,6 +97,9 @@ class MoleculeGraphEnsemble(DeepEnsemble):
         """Elements of each molecule, hydrogens included."""
         return compositions(structures)
 
+    def regions(self, structures: Sequence[Any]) -> None:
+        """Molecules have no regions of chemistry here."""
+
     def collate(self, items: Sequence[Any], noise: torch.Generator | None) -> Batch:
         """One batch of graphs."""
         return Batch.from_data_list(list(items))

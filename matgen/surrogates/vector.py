@@ -17,6 +17,7 @@ from matgen.surrogates.base import Prediction, Surrogate
 from matgen.surrogates.conformal import ErrorModel
 from matgen.surrogates.domain import Domain, known_elements
 from matgen.surrogates.ensemble import checked_values
+from matgen.surrogates.regions import regions
 from matgen.surrogates.settings import checked_settings
 from matgen.surrogates.storage import read_weights, write_weights
 
@@ -48,7 +49,8 @@ class Head(ABC):
         """Learn from (S, D) vectors and (S,) values.
 
         Returns:
-            Mean (S,) and signals (S, K) of each row by a part of the head that has not learned from it.
+            Mean (S,) and signals (S, K) of each row by a part of the head that has not learned from it; the mean is NaN
+            where all of it has.
         """
 
     @abstractmethod
@@ -100,6 +102,18 @@ class VectorSurrogate(Surrogate):
     def head(self) -> Head:
         """A fresh head."""
 
+    def near(self, vectors: np.ndarray) -> np.ndarray:
+        """The columns (S, F) of vectors (S, D) by which nearness to the training data is judged; by default all."""
+        return vectors
+
+    def compositions(self, structures: Sequence[Any]) -> Sequence[Structure | Composition]:
+        """What says which elements each material has; materials that are neither structures nor compositions differ."""
+        return structures
+
+    def regions(self, structures: Sequence[Any]) -> np.ndarray | None:
+        """(S,) regions of chemistry in which intervals are calibrated; None where there are none."""
+        return regions(structures)
+
     def feature_names(self) -> list[str]:
         """What the D numbers of a vector are called."""
         return [f"component {i}" for i in range(self._fitted().domain.references.shape[1])]
@@ -119,11 +133,14 @@ class VectorSurrogate(Surrogate):
         head = self.head()
         mean, signals = head.fit(vectors, values, rng)
         order = rng.permutation(len(values))
-        first, second = np.array_split(vectors[order], 2)
-        domain = Domain.fit(first, second, known_elements(structures), rng)
-        signals = np.column_stack([signals, _nearness(domain, vectors, scale)])
-        wrong = np.abs(values - self._possible(mean))
-        errors = ErrorModel.fit(signals[order], wrong[order], floor=1e-3 * scale)
+        near = self.near(vectors)
+        first, second = np.array_split(near[order], 2)
+        domain = Domain.fit(first, second, known_elements(self.compositions(structures)), rng)
+        order = order[np.isfinite(mean[order])]
+        signals = np.column_stack([signals[order], _nearness(domain.distance(near[order]), domain, scale)])
+        wrong = np.abs(values - self._possible(mean))[order]
+        named = self.regions(structures)
+        errors = ErrorModel.fit(signals, wrong, 1e-3 * scale, None if named is None else named[order])
         self.fitted = Calibrated(head, domain, errors, scale)
 
     def predict(self, structures: Sequence[Structure | Composition]) -> Prediction:
@@ -136,9 +153,11 @@ class VectorSurrogate(Surrogate):
         if not len(structures):
             return Prediction(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
         mean, signals, _ = fitted.head.predict(vectors)
-        signals = np.column_stack([signals, _nearness(fitted.domain, vectors, fitted.scale)])
-        inside = fitted.domain.contains(fitted.domain.distance(vectors), structures)
-        return Prediction(self._possible(mean), fitted.errors.std(signals), inside)
+        distance = fitted.domain.distance(self.near(vectors))
+        signals = np.column_stack([signals, _nearness(distance, fitted.domain, fitted.scale)])
+        std = fitted.errors.std(signals, self.regions(structures))
+        inside = fitted.domain.contains(distance, self.compositions(structures))
+        return Prediction(self._possible(mean), std, inside)
 
     def spread(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
         """(S,) the head's own standard deviation, before calibration."""
@@ -178,6 +197,6 @@ def parts(rows: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(rng.permutation(rows) % PARTS)
 
 
-def _nearness(domain: Domain, vectors: np.ndarray, scale: float) -> np.ndarray:
+def _nearness(distance: np.ndarray, domain: Domain, scale: float) -> np.ndarray:
     """(S,) distance to the training data in units of what is usual, times the spread of the values."""
-    return domain.distance(vectors) / (domain.threshold or 1.0) * scale
+    return distance / (domain.threshold or 1.0) * scale

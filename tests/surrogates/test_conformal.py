@@ -76,3 +76,18 @@ def test_interval_of_the_calibrated_level():
 def test_card_round_trip():
     model = ErrorModel.fit(*heteroscedastic(200, 4), floor=1e-3)
     assert ErrorModel.of({"weights": list(model.weights), "floor": model.floor, "scale": model.scale}) == model
+
+
+def test_each_region_is_held_alike():
+    """Errors three times as large as their signal says in one region: one factor for all would hold 98 and 62 %."""
+    signals, errors = heteroscedastic(4000, 5)
+    names = np.where(np.arange(4000) % 4 < 2, "oxides", "halides").astype(object)
+    names[:60] = "hydrides"
+    errors = np.where(names == "oxides", 3 * errors, errors)
+    model = ErrorModel.fit(signals, errors, 1e-4, names)
+    assert set(model.regions) == {"oxides", "halides"}  # 30 calibrating hydrides are too few for a factor of their own
+    fresh, wrong = heteroscedastic(20_000, 6)
+    for name, size in (("oxides", 3), ("halides", 1)):
+        std = model.std(fresh, np.full(20_000, name, dtype=object))
+        assert (size * wrong <= Z_LEVEL * std).mean() == pytest.approx(LEVEL, abs=0.02)
+    np.testing.assert_array_equal(model.std(fresh[:5], np.array(["hydrides"] * 5)), model.std(fresh[:5]))

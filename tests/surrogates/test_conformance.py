@@ -19,6 +19,7 @@ from .conftest import density, difference
 SMALL = {
     "composition-forest": {"trees": 30},
     "composition-boosting": {"rounds": 60, "leaves": 8},
+    "composition-blend": {"trees": 20, "rounds": 40, "leaves": 8},
     "composition-process": {"inducing": 120, "learned": 80},
     "embedding": {"head": "process", "settings": {"inducing": 120, "learned": 80}},
     "composition-ensemble": {"members": 2, "epochs": 40, "width": 64, "batch": 32, "rate": 3e-3, "held_out": 0.25},
@@ -40,6 +41,7 @@ TARGET = {name: difference if name.startswith("composition") else density for na
 NUMBER = {
     "composition-forest": {"trees": 5},
     "composition-boosting": {"rounds": 5},
+    "composition-blend": {"rounds": 5},
     "composition-process": {"inducing": 40},
     "composition-ensemble": {"epochs": 2},
     "graph-ensemble": {"epochs": 2},

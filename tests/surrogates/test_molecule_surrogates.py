@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from rdkit import Chem
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from matgen.constraints.molecule_quality import log_p, molecular_weight
 from matgen.data.molecules import embed, parse_smiles
@@ -19,7 +18,7 @@ from matgen.features.molecules import (
     fingerprints,
     to_bond_graph,
 )
-from matgen.surrogates.molecule_boosting import MoleculeBoosting, arrays_of
+from matgen.surrogates.molecule_boosting import MoleculeBoosting
 from matgen.surrogates.molecule_graph import MoleculeGraphEnsemble
 from matgen.surrogates.storage import load_surrogate, shipped
 from matgen.surrogates.training import read_values
@@ -54,14 +53,6 @@ def test_a_graph_has_both_directions_of_each_bond_whatever_the_spelling():
     assert one.bonds.shape[0] == 4
     assert sorted(one.numbers.tolist()) == [6, 6, 8]
     assert one.atoms.equal(other.atoms)
-
-
-def test_arrays_answer_as_the_booster_does():
-    rng = np.random.default_rng(1)
-    features = rng.normal(size=(200, 5)).astype(np.float32)
-    booster = HistGradientBoostingRegressor(max_iter=20, max_leaf_nodes=8).fit(features, features[:, 0] ** 2)
-    found = arrays_of(booster).predict(features).sum(axis=1) + booster._baseline_prediction.item()
-    assert found == pytest.approx(booster.predict(features), abs=1e-5)
 
 
 def test_boosting_learns_and_knows_what_it_does_not_know(boosted):

@@ -24,9 +24,9 @@ from matgen.surrogates.assessment import (
     importances,
     kept_errors,
     learning_curve,
-    region,
 )
 from matgen.surrogates.base import SURROGATES
+from matgen.surrogates.regions import region
 from matgen.surrogates.validation import cross_validate
 
 CATIONS, ANIONS = ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Ti", "Fe", "Cu", "Al"), ("O", "S", "F", "Cl", "N", "Se")
