@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from matgen.errors import ConfigError
+from matgen.nn.precision import inference_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +74,6 @@ class Decoding:
         return token.gather(1, place)[:, 0]
 
 
-@torch.no_grad()
 def write_molecules(
     model: MoleculeLanguage, rules: Rules, first: Tensor, uniform: Tensor, how: Decoding = Decoding()
 ) -> list[list[int]]:
@@ -89,6 +89,13 @@ def write_molecules(
     Returns:
         The numbers of the tokens of each molecule, without the end.
     """
+    # One context around all steps: it keeps the weights in its precision until it is left.
+    with torch.no_grad(), inference_precision(first.device):
+        written = _written(model, rules, first, uniform, how)
+    return [[token for token in row if token] for row in written]
+
+
+def _written(model: MoleculeLanguage, rules: Rules, first: Tensor, uniform: Tensor, how: Decoding) -> list[list[int]]:
     written: list[list[int]] = [[] for _ in range(len(first))]
     rows = np.arange(len(first))
     live = np.ones(len(first), dtype=bool)
@@ -96,7 +103,9 @@ def write_molecules(
     h = first
     known = model.counts > 0
     for place in range(uniform.shape[1]):
-        logits = model.head(model.network.step(h, cache))
+        features = model.network.step(h, cache)
+        with torch.autocast(first.device.type, enabled=False):  # probabilities in full precision
+            logits = model.head(features.float())
         mask = torch.from_numpy(rules.mask())
         mask[~live], mask[~live, 0] = False, True
         learned = mask & known
@@ -114,4 +123,4 @@ def write_molecules(
             cache.keep(torch.from_numpy(kept))
             rows, live, chosen = rows[kept], live[kept], chosen[kept]
         h = model.tokens(chosen)
-    return [[token for token in row if token] for row in written]
+    return written

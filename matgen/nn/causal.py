@@ -19,11 +19,14 @@ class Cache:
         heads: H.
         length: Largest L.
         size: D / H.
+        dtype: In which they are kept.
     """
 
-    def __init__(self, layers: int, sequences: int, heads: int, length: int, size: int) -> None:
-        self.keys = [torch.zeros(sequences, heads, length, size) for _ in range(layers)]
-        self.values = [torch.zeros(sequences, heads, length, size) for _ in range(layers)]
+    def __init__(
+        self, layers: int, sequences: int, heads: int, length: int, size: int, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.keys = [torch.zeros(sequences, heads, length, size, dtype=dtype) for _ in range(layers)]
+        self.values = [torch.zeros(sequences, heads, length, size, dtype=dtype) for _ in range(layers)]
         self.done = 0
 
     def keep(self, rows: Tensor) -> None:
@@ -109,6 +112,7 @@ class CausalTransformer(nn.Module):
         return self.final(h)[:, 0]
 
     def cache(self, sequences: int) -> Cache:
-        """An empty cache for S sequences."""
-        width = self.places.embedding_dim
-        return Cache(len(self.blocks), sequences, self.heads, self.length, width // self.heads)
+        """An empty cache for S sequences, in the precision of matrix products here."""
+        size = self.places.embedding_dim // self.heads
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+        return Cache(len(self.blocks), sequences, self.heads, self.length, size, dtype)
