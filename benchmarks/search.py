@@ -241,7 +241,7 @@ def tuning(data: Path, out: Out, method: list[str] = ["grid", "random", "tpe", "
         "config.width": {"choices": [16, 48]},
     }
     for name in method:
-        for seed in _missing(out, name, 1 if name == "grid" else seeds):
+        for seed in _missing(out, name, seeds):
             start = time.perf_counter()
             study = tune(trainer, parameters, trials=24, sampler=name, pruner="none", seed=seed)
             best = np.fmin.accumulate([t.value if t.value is not None else np.inf for t in study.trials])

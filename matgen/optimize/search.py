@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 ASKS = 30
 """Suggestions for each wanted candidate, repeated and refused ones included, before a space counts as exhausted."""
 
+FIRST = 16
+"""Points that a new study starts from, where the space names any: as many as samplers draw before they learn."""
+
 FRUITLESS = 50
 """Rounds without a candidate that counts, after which a search gives up."""
 
@@ -120,7 +123,10 @@ def optimize(
     where = executor or Serial()
     if memory is not None:
         where = Remembering(where, Path(memory))
-    return Search(study, made, judge, aims, bounds, batch, retrain, where, stream, count).run(evaluations)
+    search = Search(study, made, judge, aims, bounds, batch, retrain, where, stream, count)
+    if not begun:
+        search.lead(min(FIRST, evaluations))
+    return search.run(evaluations)
 
 
 @dataclass
@@ -152,6 +158,15 @@ class Search:
     count: str | None = None
     own_seconds: float = field(default=0.0, init=False)
     """Time of the loop itself: everything but making and evaluating candidates."""
+
+    def __post_init__(self) -> None:
+        """Draw the points of the search itself apart from those of the sampler."""
+        self._rng = np.random.default_rng([self.seed, FIRST])
+
+    def lead(self, n: int) -> None:
+        """Queue up to n points that keep the constraints of the space, where it names any, for whatever sampler."""
+        for point in self.space.start(n, self._rng):
+            self.study.enqueue_trial(point)
 
     def run(self, wanted: int) -> optuna.Study:
         """Go on until so many candidates were evaluated or the space gives no new ones."""
@@ -195,7 +210,9 @@ class Search:
             asked += wave
             seen = taken(self.study)  # what others claim meanwhile is found out when a candidate is claimed
             proposed = [found for found in (self._ask(seen) for _ in range(wave)) if found is not None]
-            if proposed:
+            if not proposed:
+                self.lead(wave)
+            else:
                 trials = {str(trial.number): trial for trial, _ in proposed}
                 self.own_seconds += time.monotonic() - begin
                 with alive(self.study, list(trials.values())):

@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 from pools import measure
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition, Lattice, Structure
 
+from matgen.data.candidates import Candidates
 from matgen.data.structures import write_structures
 from matgen.errors import ConfigError
 from matgen.generators.base import shipped_models
 from matgen.optimize import optimize
 from matgen.optimize.claims import REASON
-from matgen.optimize.results import finished
+from matgen.optimize.results import evaluations, finished
+from matgen.optimize.spaces.base import Proposal
 from matgen.optimize.spaces.composition import CompositionSpace, nearest_counts
 from matgen.optimize.spaces.conditions import Conditions
 from matgen.optimize.spaces.latent import Latent, decode
@@ -94,6 +96,33 @@ def test_latent_space_of_a_generator(tmp_path, textbook):
     study = optimize(space, measure, VOLUME, sampler=settings, evaluations=6, batch=3, seed=0)
     assert finished(study)
     assert all(max(t.constraints.values()) <= 0 for t in finished(study))
+
+
+class Near(Latent):
+    """Latent space of eight dimensions whose codes are lattice constants, so that no generator is needed."""
+
+    def check(self):
+        points = np.random.default_rng(0).normal(size=(200, 8))
+        self.__dict__["_fitted"] = (np.zeros(8), np.eye(8), np.ones(8), points, points[:5])
+
+    def identity(self):
+        return None
+
+    def propose(self, trial, taken):
+        proposal = super().propose(trial, taken)
+        return Proposal(proposal.item, str(trial.number), proposal.constraints)
+
+    def realise(self, items, ids, executor):
+        cells = [Structure(Lattice.cubic(4.0 + abs(item["point"][0])), ["Na"], [[0, 0, 0]]) for item in items]
+        return Candidates(pd.DataFrame({"id": list(ids)}), cells)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cma-es", {"surrogate": {"startup": 20}}])
+def test_every_sampler_starts_inside_the_trust_region_and_stays_supplied(sampler):
+    space = Near("", trust=1.0)
+    study = optimize(space, measure, VOLUME, sampler=sampler, evaluations=32, batch=8, seed=0)
+    assert all(max(t.constraints.values()) <= 0 for t in study.trials[:16])
+    assert evaluations(study) == 32
 
 
 @pytest.mark.skipif("vae-mp20" not in shipped_models("generator"), reason="no generator with a latent space is shipped")

@@ -94,6 +94,10 @@ class Space(ABC):
         """Up to n points among which a model may choose; none where the space cannot say."""
         return []
 
+    def start(self, n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+        """Parameters of up to n points that keep all constraints, where points drawn blindly hardly ever do."""
+        return []
+
     def grid(self) -> dict[str, list[Any]]:
         """Values of each parameter for a grid search."""
         raise ConfigError(f"the space {self.name!r} has no grid.", where="sampler", fix="Choose another sampler.")

@@ -111,6 +111,10 @@ class Latent(Space):
         inside = [p for p in points if max(self.violations(p).values()) <= 0]
         return [Option({f"z{i}": float(v) for i, v in enumerate(p)}, {"point": p.tolist()}) for p in inside]
 
+    def start(self, n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+        """Points inside both constraints: in eight dimensions hardly any point of the box between the bounds is."""
+        return [option.params for option in self.options((), 20 * n, rng)[:n]]
+
     @cached_property
     def _file(self) -> Path:
         inside = Path(self.source) / "structures.parquet"
