@@ -13,7 +13,7 @@ from matgen.cli.console import Json, emit
 def verb(
     prop: Annotated[str, typer.Argument(metavar="PROPERTY", help="Name of the property, e.g. band_gap.")],
     file: Annotated[Path, typer.Argument(help="Structures: .extxyz, .parquet, .cif, .db or a folder of CIFs.")],
-    out: Annotated[Path, typer.Option(help="CSV file: id, formula, mean, std, in_domain.")],
+    out: Annotated[Path, typer.Option(help="CSV file: id, formula, mean, std, in_domain, domain_distance.")],
     model: Annotated[
         str | None, typer.Option(help="Name of a shipped model or folder of one's own; default: the shipped one.")
     ] = None,

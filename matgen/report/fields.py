@@ -67,6 +67,7 @@ FIELDS: tuple[Field, ...] = (
     Field("unique", "Unique", "Differs from all other candidates of the run.", "flag"),
     Field("novel", "New", "Matches no structure of the novelty reference.", "flag"),
     Field("in_domain", "In domain", "Resembles the training data of the property model.", "flag"),
+    Field("domain_distance", "Distance from data", "From the training data of the models; 1 is the edge.", "number"),
     Field("relax_status", "Relaxation", "How the relaxation ended."),
     Field("reference_entries", "Known in system", "Compounds of the reference hull in the chemical system.", "whole"),
     Field("nearest_known", "Nearest known", "The most similar compound of the novelty reference."),

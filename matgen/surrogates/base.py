@@ -30,12 +30,14 @@ class Prediction:
     Args:
         mean: (S,) expected value.
         std: (S,) standard deviation.
-        in_domain: (S,) whether the training data resemble the structure.
+        in_domain: (S,) whether the training data resemble the structure: near enough, and no element is new.
+        distance: (S,) from the training data, 1 where the farthest 1 % of data like them begin; None if not measured.
     """
 
     mean: np.ndarray
     std: np.ndarray
     in_domain: np.ndarray
+    distance: np.ndarray | None = None
 
 
 class Surrogate(ABC):

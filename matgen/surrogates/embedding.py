@@ -6,7 +6,7 @@ Shapes: S structures, F embedding size.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -105,7 +105,7 @@ class EmbeddingSurrogate(VectorSurrogate):
         """See :class:`VectorSurrogate`; what has no embedding is outside the domain."""
         found = super().predict_vectors(vectors, structures)
         size = vectors.shape[1] - len(FEATURE_NAMES) * self.config.composition
-        return Prediction(found.mean, found.std, found.in_domain & vectors[:, :size].any(axis=1))
+        return replace(found, in_domain=found.in_domain & vectors[:, :size].any(axis=1))
 
 
 def embeddings(structures: Sequence[Structure], source: str) -> np.ndarray:

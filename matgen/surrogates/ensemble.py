@@ -152,7 +152,8 @@ class DeepEnsemble(Surrogate):
         mean, signals, distance = self._signals(self.items(structures), self.domain)
         mean = np.clip(mean, self.prop.lower, self.prop.upper)
         std = self.errors.std(signals, self.regions(structures))
-        return Prediction(mean, std, self.domain.contains(distance, self.compositions(structures)))
+        inside = self.domain.contains(distance, self.compositions(structures))
+        return Prediction(mean, std, inside, distance / (self.domain.threshold or 1.0))
 
     def spread(self, structures: Sequence[Structure]) -> np.ndarray | None:
         """(S,) standard deviation over the members, before calibration; None for a single member."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matgen.data.candidates import Candidates
     from matgen.surrogates.base import Surrogate
 
-IN_DOMAIN = "in_domain"
+IN_DOMAIN, DISTANCE = "in_domain", "domain_distance"
 
 
 def predict(
@@ -34,7 +34,9 @@ def predict(
     """Predict one or several properties of all candidates.
 
     Adds ``<property>`` (mean) and ``<property>_std`` (mean ± 1.645 std holds 90 % of data like the training data) for
-    each, and one column ``in_domain``: whether *every* model used here has seen structures like this one.
+    each, one column ``in_domain``: whether *every* model used here has seen structures like this one, and
+    ``domain_distance``: how far the structure is from the training data of the model that knows it least, where 1 is
+    the edge of the domain.
 
     Args:
         prop: Name or names of properties.
@@ -49,17 +51,18 @@ def predict(
     names = [prop] if isinstance(prop, str) else list(prop)
     models = model if isinstance(model, Mapping) else dict.fromkeys(names, model)
     added: dict[str, np.ndarray] = {}
-    inside = np.ones(len(candidates), dtype=bool)
+    inside, far = np.ones(len(candidates), dtype=bool), np.zeros(len(candidates))
     for name in names:
         prediction = surrogate_for(name, models.get(name)).predict(candidates.structures)
         column = (columns or {}).get(name, name)
         added |= {column: prediction.mean, f"{column}_std": prediction.std}
         inside &= prediction.in_domain
-    return candidates.with_columns({**added, IN_DOMAIN: inside})
+        far = np.maximum(far, np.nan if prediction.distance is None else prediction.distance)
+    return candidates.with_columns({**added, IN_DOMAIN: inside, DISTANCE: far})
 
 
 def prediction_table(candidates: Candidates, surrogate: Surrogate) -> pd.DataFrame:
-    """One row a candidate: ``id, formula, mean, std, in_domain``, in the unit of the surrogate's property."""
+    """One row a candidate: ``id, formula, mean, std, in_domain, domain_distance``, in the unit of the property."""
     import pandas as pd
 
     prediction = surrogate.predict(candidates.structures)
@@ -70,6 +73,7 @@ def prediction_table(candidates: Candidates, surrogate: Surrogate) -> pd.DataFra
             "mean": prediction.mean,
             "std": prediction.std,
             IN_DOMAIN: prediction.in_domain,
+            DISTANCE: np.nan if prediction.distance is None else prediction.distance,
         }
     )
 

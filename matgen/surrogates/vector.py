@@ -137,7 +137,8 @@ class VectorSurrogate(Surrogate):
         first, second = np.array_split(near[order], 2)
         domain = Domain.fit(first, second, known_elements(self.compositions(structures)), rng)
         order = order[np.isfinite(mean[order])]
-        signals = np.column_stack([signals[order], _nearness(domain.distance(near[order]), domain, scale)])
+        relative = domain.distance(near[order]) / (domain.threshold or 1.0)
+        signals = np.column_stack([signals[order], relative * scale])
         wrong = np.abs(values - self._possible(mean))[order]
         named = self.regions(structures)
         errors = ErrorModel.fit(signals, wrong, 1e-3 * scale, None if named is None else named[order])
@@ -151,13 +152,14 @@ class VectorSurrogate(Surrogate):
         """The same from vectors (S, D) that are at hand."""
         fitted = self._fitted()
         if not len(structures):
-            return Prediction(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
+            return Prediction(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool), np.zeros(0))
         mean, signals, _ = fitted.head.predict(vectors)
         distance = fitted.domain.distance(self.near(vectors))
-        signals = np.column_stack([signals, _nearness(distance, fitted.domain, fitted.scale)])
+        relative = distance / (fitted.domain.threshold or 1.0)
+        signals = np.column_stack([signals, relative * fitted.scale])
         std = fitted.errors.std(signals, self.regions(structures))
         inside = fitted.domain.contains(distance, self.compositions(structures))
-        return Prediction(self._possible(mean), std, inside)
+        return Prediction(self._possible(mean), std, inside, relative)
 
     def spread(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
         """(S,) the head's own standard deviation, before calibration."""
@@ -195,8 +197,3 @@ class VectorSurrogate(Surrogate):
 def parts(rows: int, rng: np.random.Generator) -> np.ndarray:
     """(S,) number of the part that each row belongs to, at random and as even as can be."""
     return np.asarray(rng.permutation(rows) % PARTS)
-
-
-def _nearness(distance: np.ndarray, domain: Domain, scale: float) -> np.ndarray:
-    """(S,) distance to the training data in units of what is usual, times the spread of the values."""
-    return distance / (domain.threshold or 1.0) * scale

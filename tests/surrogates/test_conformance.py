@@ -82,6 +82,7 @@ def test_strange_structures_are_outside_and_uncertain(fitted, fresh):
     inside, outside = fitted.predict(fresh), fitted.predict(strange)
     assert inside.in_domain.mean() > 0.8
     assert not outside.in_domain.any()
+    assert outside.distance.min() > np.median(inside.distance)
     assert outside.std.min() > np.median(inside.std)
 
 
