@@ -27,6 +27,9 @@ def verb(
     chemical_system: Annotated[str | None, typer.Option(help="Exactly these elements, e.g. Li-P-S.")] = None,
     n_atoms: Annotated[int | None, typer.Option(help="Atoms in the primitive cell.")] = None,
     space_group: Annotated[int | None, typer.Option(help="International number, 1 to 230.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="What is wanted in words, for models trained on them (diffusion-text-mp20).")
+    ] = None,
     fix: Annotated[
         Path | None, typer.Option(help="Structure whose atoms and cell are given; the rest is made.")
     ] = None,
@@ -38,6 +41,9 @@ def verb(
     ] = None,
     constraint: Annotated[
         list[str] | None, typer.Option(help="Acts inside sampling, e.g. elements:forbidden=Pb,Cd.")
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="Your own Python file with generators or constraints. It is run.")
     ] = None,
     library: Annotated[Path | None, typer.Option(help="Data set of templates, for 'retrieval' and 'hybrid'.")] = None,
     task: Annotated[Task, typer.Option(help="csp predicts one structure for each row of --data.")] = Task.dng,
@@ -62,8 +68,11 @@ def verb(
     from matgen.errors import ConfigError
     from matgen.generators.smiles_sampling import TABLES, sample_smiles, write_smiles
     from matgen.optimize.selection import predict_structures, sample
+    from matgen.registry import load_user_file
     from matgen.workflow.spelling import override
 
+    for file in plugin or []:
+        load_user_file(file)
     rules = [parse_option(text) for text in constraint or []]
     given = override({}, settings or [])
     target = given.pop("target", {})
@@ -80,6 +89,8 @@ def verb(
         n, target = heard.request.n, {**heard.request.target, **target}
         asked = {name: getattr(heard.request, name) if value is None else value for name, value in asked.items()}
         rules = [*heard.constraints, *rules]
+    if text is not None:
+        asked["text"] = text
     if fix is not None:
         asked["fixed"] = read_fixed(fix, fix_sites, cell=fix_cell)
     if out.suffix in TABLES and rank_by is None:

@@ -21,6 +21,8 @@ class Request:
         space_group: International number, 1 to 230.
         target: Wanted property values by property name, in the property's unit.
         fixed: Atoms and cell that are given; the generator makes the rest.
+        text: What is wanted in plain words, for generators that were trained on descriptions. It steers; nothing is
+            promised.
     """
 
     n: int = 1
@@ -30,6 +32,7 @@ class Request:
     space_group: int | None = None
     target: dict[str, float] = field(default_factory=dict)
     fixed: Fixed | None = None
+    text: str | None = None
 
     def __post_init__(self) -> None:
         from pymatgen.core import Element
@@ -42,6 +45,8 @@ class Request:
             raise ConfigError(f"the number of atoms is {self.n_atoms}.", where="n_atoms", fix="Ask for at least 1.")
         if self.space_group is not None and not 1 <= self.space_group <= 230:
             raise ConfigError(f"{self.space_group} is no space group.", where="space_group", fix="Give 1 to 230.")
+        if self.text is not None and not self.text.strip():
+            raise ConfigError("the text is empty.", where="text", fix="Say what is wanted, or leave it out.")
         if self.formula is not None:
             _require_whole(self.formula)
         for symbol in self.elements:

@@ -19,6 +19,7 @@ from matgen.generators.dense import Crystals
 from matgen.generators.diffusion_sampler import Denoising, sample_diffusion
 from matgen.generators.paths import revealed, variance_preserving, wrapped_normal
 from matgen.generators.periodic import PeriodicGenerator, field_losses
+from matgen.generators.words import words_shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from matgen.runtime import Streams
 
 
+SHAPE = 0.1
+"""Weight of size and space group under words in the loss."""
+
+
 @GENERATORS.register("diffusion")
 class Diffusion(PeriodicGenerator):
     """Diffusion on elements, fractional coordinates and cell with a periodic transformer.
@@ -39,14 +44,16 @@ class Diffusion(PeriodicGenerator):
     """
 
     name = "diffusion"
-    conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target", "fixed"})
+    conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target", "fixed", "text"})
     acts = frozenset(INSIDE)
     learns_penalties = True
+    learns_words = True
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Squared errors of the scaled scores, cross entropy of undetermined elements.
 
-        Half of the systems have their composition given; each condition is dropped in part of the systems.
+        Half of the systems have their composition given; each condition is dropped in part of the systems. Where
+        words are learned, size and space group are read from them too.
         """
         x1 = Crystals.of(batch)
         s, a = x1.numbers.shape
@@ -60,9 +67,13 @@ class Diffusion(PeriodicGenerator):
         cell = (alpha * clean + sigma * noise) / (alpha + sigma)
         group, targets = self.group_shown(batch, rng), self.targets_shown(batch, rng)
         numbers = torch.where(shown, x1.numbers, 0)
-        predicted = self(numbers, frac, cell, x1.real, t, given, group, targets)
+        words = None if self.words is None else words_shown(batch.words, rng)
+        predicted = self(numbers, frac, cell, x1.real, t, given, group, targets, words=words)
         hidden = x1.real & ~shown
         losses = field_losses(predicted, (frac_velocity, clean - noise), x1, hidden)
+        if self.words is not None and words is not None:
+            shape = self.words.loss(words, x1.real.sum(1), batch.space_group, self.prior)
+            losses = {**losses, "loss": losses["loss"] + SHAPE * shape, "size_and_group": shape.detach()}
         left, spread = (1 - t)[:, None, None], sigma / (alpha + sigma)
         expected = (frac + left * predicted[0], cell + spread * predicted[1], predicted[2])
         return self.penalised(losses, x1, expected, hidden, t)

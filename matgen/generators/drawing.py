@@ -5,7 +5,7 @@ Shapes: S systems, A atoms (padded), U atoms of a formula unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from matgen.constraints.base import Constraint
+    from matgen.constraints.symmetry import SymmetryWish
     from matgen.data.request import Request
     from matgen.features.occupation import Subspace
     from matgen.generators.occupations import Source
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 SELDOM = 0.01
 """Weight of a cell size that the training data do not have in a space group, beside counts of those that they have."""
+
+GROUPS_TRIED = 12
+"""Space groups that are tried where several would do."""
 
 CHUNK = 128
 """Samples that are integrated together; fixed, so that results do not depend on shards or workers."""
@@ -93,7 +97,7 @@ def draw(
     if request.space_group is not None:
         return _draw_symmetric(model, request, stream, sizes, source)
     fixed = np.array(request.fixed.numbers if request.fixed else [], dtype=int)
-    prior = model.prior.cpu().double().numpy()[sizes]
+    prior = model.sizes_and_groups(request).cpu().double().numpy()[sizes]
     weights = (prior + 1e-9).ravel() / (prior + 1e-9).sum()
     size_index, group = divmod(int(stream.choice(len(weights), p=weights)), prior.shape[1])
     size = int(sizes[size_index])
@@ -110,6 +114,40 @@ def draw(
         gumbel=stream.gumbel(size=(size, 119)),
         stream=stream,
     )
+
+
+def draw_wished(
+    model: PeriodicGenerator,
+    request: Request,
+    stream: np.random.Generator,
+    open_sizes: Sequence[int],
+    source: Source,
+    wishes: Sequence[SymmetryWish],
+) -> Draws:
+    """Draw a sample, where symmetry is wished for in one of the space groups that the wishes leave.
+
+    Groups are drawn as often as the training data have them; where one has no place for the request, another is.
+
+    Args:
+        model: As for :func:`draw`, as the next three.
+        request: What is asked.
+        stream: The sample's own.
+        open_sizes: Numbers of atoms.
+        source: Of occupations that keep the wishes.
+        wishes: Those that project.
+    """
+    if not wishes or request.space_group is not None:
+        return draw(model, request, stream, open_sizes, source)
+    groups = sorted(frozenset.intersection(*(wish.groups for wish in wishes)))
+    weights = model.prior.cpu().double().numpy()[:, groups].sum(0) + SELDOM
+    refused = ConfigError("no space group is left.", where=" and ".join(wish.name for wish in wishes))
+    for _ in range(min(GROUPS_TRIED, len(groups))):
+        group = int(stream.choice(groups, p=weights / weights.sum()))
+        try:
+            return draw(model, replace(request, space_group=group), stream, open_sizes, source)
+        except ConfigError as error:
+            refused = error
+    raise refused
 
 
 def remaining(numbers: np.ndarray, fixed: np.ndarray) -> np.ndarray:

@@ -132,25 +132,31 @@ def predictor(
     Args:
         model: The network.
         draws: What is asked of each system.
-        guidance: Strength of classifier-free guidance towards the targets, where there are any.
+        guidance: Strength of classifier-free guidance towards targets and words, where there are any.
         isolated: (S,) which systems are molecules; None where none is.
     """
     given = torch.tensor([d.request.formula is not None for d in draws])
     group = torch.tensor([d.group for d in draws])
     targets = torch.cat([_targets(model, d.request) for d in draws])
+    words = model.vectors_of([d.request for d in draws])
 
     def predict(numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _guided(model, (numbers, frac, cell, real, t, given, group), targets, guidance, isolated)
+        return _guided(model, (numbers, frac, cell, real, t, given, group), targets, guidance, isolated, words)
 
     return predict
 
 
 def _guided(
-    model: PeriodicGenerator, state: tuple[Tensor, ...], targets: Tensor, guidance: float, isolated: Tensor | None
+    model: PeriodicGenerator,
+    state: tuple[Tensor, ...],
+    targets: Tensor,
+    guidance: float,
+    isolated: Tensor | None,
+    words: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Extrapolate from the prediction without targets through the one with them."""
-    conditional = model(*state, targets, isolated=isolated)
-    if targets.isnan().all() or guidance == 1.0:
+    """Extrapolate from the prediction without targets and words through the one with them."""
+    conditional = model(*state, targets, isolated=isolated, words=words)
+    if (targets.isnan().all() and words is None) or guidance == 1.0:
         return conditional[0], conditional[1], conditional[2]
     free = model(*state, torch.full_like(targets, torch.nan), isolated=isolated)
     frac, cell, logits = (f + guidance * (c - f) for f, c in zip(free, conditional, strict=True))

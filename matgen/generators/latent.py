@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pandas as pd
     from torch_geometric.data import Batch
 
     from matgen.constraints.base import Constraint
@@ -69,17 +70,27 @@ class LatentGenerator(Generator):
             )
         return model
 
+    def gather(self, sources: Sequence[str | Path], exclude: str | Path | None) -> tuple[pd.DataFrame, TrainingSet]:
+        """As of :class:`Generator`, with the code of each crystal, which no step of the training changes."""
+        table, data = super().gather(sources, exclude)
+        data.system["code"] = self._codes(data)
+        return table, data
+
     def prepare(self, data: TrainingSet) -> None:
         """Take mean and spread of the codes from the training data."""
-        codes = torch.cat(
-            [self.autoencoder.encode_reduced(data.batch(part)) for part in torch.arange(len(data)).split(256)]
-        )
+        codes = data.system["code"] if "code" in data.system else self._codes(data)
         self.code_mean.copy_(codes.mean(0))
         self.code_std.copy_(codes.std(0, correction=0).clamp_min(1e-3))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """See :meth:`code_loss`, on standardised codes of the batch."""
-        return self.code_loss((self.autoencoder.encode_reduced(batch) - self.code_mean) / self.code_std, rng)
+        codes = batch.code if "code" in batch else self.autoencoder.encode_reduced(batch)
+        return self.code_loss((codes - self.code_mean) / self.code_std, rng)
+
+    def _codes(self, data: TrainingSet) -> Tensor:
+        """(S, C) of a whole training set."""
+        parts = torch.arange(len(data)).split(256)
+        return torch.cat([self.autoencoder.encode_reduced(data.batch(part)) for part in parts])
 
     def code_loss(self, codes: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Losses on standardised codes (S, C)."""

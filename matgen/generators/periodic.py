@@ -15,16 +15,20 @@ from torch.nn import functional as F
 
 from matgen.data.batches import BOX
 from matgen.errors import ConfigError
+from matgen.features.sentences import SIZE, sentence_vector
 from matgen.generators.base import Generator
 from matgen.generators.molecule_box import UNIT
 from matgen.generators.paths import centred
 from matgen.generators.penalties import Penalties
+from matgen.generators.words import Words, composed_vectors
 from matgen.nn.precision import inference_precision
 from matgen.nn.transformer import PeriodicTransformer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    import pandas as pd
     from torch_geometric.data import Batch
 
     from matgen.constraints.base import Constraint
@@ -99,6 +103,7 @@ class PeriodicGenerator(Generator):
         targets: Properties that can be asked for.
         reveal_end: Time at which all elements are known.
         molecules: Whether molecules are learned, alone or together with crystals.
+        words: Whether it learns to be asked in plain words, see :class:`matgen.generators.words.Words`.
         penalties: Constraints whose penalties join the loss, as :meth:`.Penalties.of` reads them.
         own: Further settings of the family.
     """
@@ -106,6 +111,7 @@ class PeriodicGenerator(Generator):
     steered_by_targets: ClassVar[bool] = True
     learns_molecules: ClassVar[bool] = False
     learns_penalties: ClassVar[bool] = False
+    learns_words: ClassVar[bool] = False
     cell_mean: Tensor
     cell_std: Tensor
     target_mean: Tensor
@@ -125,6 +131,7 @@ class PeriodicGenerator(Generator):
         targets: Sequence[str] = (),
         reveal_end: float = 0.75,
         molecules: bool = False,
+        words: bool = False,
         penalties: Sequence[Mapping[str, Any]] = (),
         **own: Any,
     ) -> None:
@@ -133,7 +140,10 @@ class PeriodicGenerator(Generator):
             raise ConfigError(f"the loss of {self.name!r} has no penalties.", where="penalties", fix="Use 'flow'.")
         if molecules and not self.learns_molecules:
             raise ConfigError(f"the generator {self.name!r} learns no molecules.", where="molecules", fix="Use 'flow'.")
-        # Cards from before there were molecules stay as they are.
+        if words and not self.learns_words:
+            raise ConfigError(f"the generator {self.name!r} learns no words.", where="words", fix="Use 'diffusion'.")
+        # Cards from before there were molecules or words stay as they are.
+        own = {**own, "words": True} if words else own
         own = {**own, "molecules": True} if molecules else own
         own = {**own, "penalties": [dict(entry) for entry in penalties]} if penalties else own
         super().__init__(
@@ -150,6 +160,7 @@ class PeriodicGenerator(Generator):
         self.penalties = Penalties.of(penalties)
         self.backbone = PeriodicTransformer(width, layers, heads, channels)
         self.condition = Condition(width, max_atoms, len(targets) if self.steered_by_targets else 0, molecules)
+        self.words = Words(width, max_atoms) if words else None
         self.coordinate_head = nn.Linear(width, 3)
         self.cell_head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6))
         self.register_buffer("cell_mean", torch.zeros(6))
@@ -161,6 +172,19 @@ class PeriodicGenerator(Generator):
         if molecules:
             self.register_buffer("molecule_sizes", torch.zeros(max_atoms + 1))
             self.register_buffer("molecule_elements", torch.zeros(119))
+
+    def gather(self, sources: Sequence[str | Path], exclude: str | Path | None) -> tuple[pd.DataFrame, TrainingSet]:
+        """As of :class:`Generator`; with descriptions of the structures, where the model learns words."""
+        if self.words is None:
+            return super().gather(sources, exclude)
+        from matgen.data.batches import TrainingSet
+        from matgen.generators.training import eligible_structures
+
+        table, structures = eligible_structures(sources, exclude, self.max_atoms, self.targets)
+        data = TrainingSet.build(structures, {name: table[name] for name in self.targets})
+        told = {name: table[name].to_numpy(float) for name in ("band_gap", "e_form") if name in table}
+        data.system["words"] = composed_vectors(structures, data.system["space_group"], told)
+        return table, data
 
     def prepare(self, data: TrainingSet) -> None:
         """Take from the training data what is not learned by gradient.
@@ -188,6 +212,8 @@ class PeriodicGenerator(Generator):
         self.cell_std.copy_(cells.std(0).nan_to_num().clamp_min(1e-3))
         groups = data.system["space_group"][~isolated]
         self.prior.index_put_((sizes, groups), torch.ones(len(sizes)), accumulate=True)
+        if self.words is not None and "words" in data.system:
+            self.words.fit(data, self.prior, self.elements)
 
     def forward(
         self,
@@ -201,6 +227,7 @@ class PeriodicGenerator(Generator):
         targets: Tensor,
         steer: Tensor | None = None,
         isolated: Tensor | None = None,
+        words: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Velocity of coordinates (S, A, 3), of the standardised cell (S, 6), and element logits (S, A, 119).
 
@@ -215,17 +242,49 @@ class PeriodicGenerator(Generator):
             targets: (S, T) standardised, NaN where not given.
             steer: (S, D) joins the condition, for example a projected latent code.
             isolated: (S,) which systems are molecules, whose cell is the box; None where none is.
+            words: (S, E) vectors of sentences, zero where not given; None where none is.
         """
         sizes = real.sum(1)
         condition = self.condition(t, cell, given, sizes, group, targets, isolated)
         condition = condition if steer is None else condition + steer
+        said = None if words is None or self.words is None else self.words(words)
+        condition = condition if said is None else condition + said[0]
         with inference_precision(frac.device):
             h = self.backbone(numbers, frac, self._basis(cell, sizes, isolated), real, condition, isolated)
         pooled = (h * real[..., None]).sum(1) / sizes[:, None]
         velocity = centred(self.coordinate_head(h).float(), real)
         if isolated is not None:
             velocity = velocity * torch.where(isolated, UNIT, 1.0)[:, None, None]
-        return velocity, self.cell_head(pooled).float(), self.backbone.element_logits(h).float()
+        logits = self.backbone.element_logits(h).float()
+        logits = logits if said is None else logits + said[1][:, None]
+        return velocity, self.cell_head(pooled).float(), logits
+
+    def sizes_and_groups(self, request: Request) -> Tensor:
+        """(sizes, groups) weights of the number of atoms and the space group: their counts, under words what those say.
+
+        Raises:
+            ConfigError: Words are asked of a model that learned none.
+        """
+        vectors = self.vectors_of([request])
+        if vectors is None or self.words is None:
+            return self.prior
+        with torch.no_grad():
+            found: Tensor = self.words.joint(vectors, self.prior)[0].exp()
+        return found
+
+    def vectors_of(self, requests: Sequence[Request]) -> Tensor | None:
+        """(S, E) vectors of what is asked in words, zero where nothing is; None where no request has words.
+
+        Raises:
+            ConfigError: The model learned no words.
+        """
+        if all(request.text is None for request in requests):
+            return None
+        if self.words is None:
+            fix = "Use 'diffusion-text-mp20', or --wish, which turns words into a typed request."
+            raise ConfigError("this model was not trained on words.", where="text", fix=fix)
+        nothing = torch.zeros(SIZE)
+        return torch.stack([nothing if r.text is None else sentence_vector(r.text) for r in requests])
 
     def _basis(self, cell: Tensor, sizes: Tensor, isolated: Tensor | None) -> Tensor:
         """(S, 3, 3) cells in Å; those of molecules are boxes."""

@@ -14,7 +14,7 @@ from matgen.constraints.compatibility import require_compatible
 from matgen.constraints.specification import Spec, build_acting, specify
 from matgen.data.candidates import Candidates
 from matgen.data.request import Request
-from matgen.data.structures import SMILES, from_batch, pack, unpack
+from matgen.data.structures import SMILES, formula_of, from_batch, pack, unpack
 from matgen.data.symmetrisation import symmetrise_candidates
 from matgen.errors import ConfigError, MatgenError
 from matgen.execution import Pool
@@ -42,6 +42,7 @@ def sample(
     space_group: int | None = None,
     target: Mapping[str, float] | None = None,
     fixed: Fixed | None = None,
+    text: str | None = None,
     constraints: Sequence[Spec] = (),
     config: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -60,6 +61,7 @@ def sample(
         space_group: International number.
         target: Wanted property values by property name.
         fixed: Atoms and cell that are given, see :func:`matgen.data.fixed.read_fixed`.
+        text: What is wanted in plain words, for models trained on descriptions (``diffusion-text-mp20``).
         constraints: Act inside sampling as ``mask``, ``penalty`` or ``project``, as far as they and the generator
             can; those told ``roles: [check]`` reject finished samples. See :mod:`matgen.constraints`.
         config: Settings of a generator that is named without weights, for example ``{"library": DATASET}``.
@@ -75,7 +77,7 @@ def sample(
     Raises:
         ConfigError: The generator cannot honour the request or use a constraint, or they cannot be met together.
     """
-    request = Request(n, formula, chemical_system, n_atoms, space_group, dict(target or {}), fixed)
+    request = Request(n, formula, chemical_system, n_atoms, space_group, dict(target or {}), fixed, text)
     generator = _loaded(str(model), _spelled(config))
     request.require_honoured_by(generator.conditions, generator.name)
     acting = build_acting(constraints)
@@ -228,7 +230,7 @@ def _candidates(
     table = pd.DataFrame(
         {
             "id": [content_id(generator.fingerprint, seed, i) for i in range(len(structures))],
-            "formula": [s.composition.reduced_formula for s in structures],
+            "formula": [formula_of(s) for s in structures],
             "generator": Path(model).name,
             "seed": seed,
             "index": range(len(structures)),

@@ -115,6 +115,7 @@ class SampleSection(Section):
         space_group: International number.
         target: Wanted property values by property name.
         fixed: Atoms and cell that are given.
+        text: What is wanted in plain words, for models trained on descriptions.
         constraints: Act inside sampling as ``mask``, ``penalty`` or ``project``; ``roles`` of one limits it to some of
             them, and with ``check`` it also rejects finished samples.
         config: Settings of a generator that is named without weights.
@@ -132,6 +133,7 @@ class SampleSection(Section):
     space_group: Annotated[int, Field(ge=1, le=230)] | None = None
     target: dict[str, float] = Field(default={})
     fixed: FixedSection | None = None
+    text: str | None = None
     constraints: Acting = Field(default=[])
     config: dict[str, Any] = Field(default={})
     options: dict[str, Any] = Field(default={})
@@ -141,7 +143,8 @@ class SampleSection(Section):
 
     def asked(self) -> dict[str, Any]:
         """The fields of a request, by name."""
-        asked = self.model_dump(include={"n", "formula", "chemical_system", "n_atoms", "space_group", "target"})
+        fields = {"n", "formula", "chemical_system", "n_atoms", "space_group", "target", "text"}
+        asked = self.model_dump(include=fields)
         return asked if self.fixed is None else {**asked, "fixed": self.fixed.read()}
 
 
