@@ -42,13 +42,15 @@ class Domain:
     known: np.ndarray
 
     @classmethod
-    def fit(cls, training: np.ndarray, held_out: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> Domain:
-        """From training embeddings (rows), held-out embeddings of the same kind, and the known elements."""
+    def fit(cls, training: np.ndarray, held_out: np.ndarray, known: np.ndarray) -> Domain:
+        """From training embeddings, held-out embeddings of the same kind, and the known elements.
+
+        The rows are in random order; the first 1,500 training rows become references.
+        """
         spread = training.std(axis=0)
         spread = np.where(spread > 1e-4, spread, 1.0)  # a coordinate that never varied has no scale of its own
-        chosen = rng.permutation(len(training))[:REFERENCES]
         # Half precision is what the weights file keeps; rounding here makes a loaded model agree with a fitted one.
-        references = (training[chosen] / spread).astype(np.float16).astype(np.float32)
+        references = (training[:REFERENCES] / spread).astype(np.float16).astype(np.float32)
         domain = cls(references, spread.astype(np.float32), 0.0, known)
         return cls(references, domain.spread, float(np.quantile(domain.distance(held_out), QUANTILE)), known)
 
@@ -66,12 +68,19 @@ class Domain:
         )
         return cls(references.astype(np.float32), spread, float(threshold[0]), known)
 
-    def distance(self, embeddings: np.ndarray) -> np.ndarray:
-        """(S,) mean distance to the 5 nearest references; 1 is one spread in every coordinate."""
+    def distance(self, embeddings: np.ndarray, itself: np.ndarray | None = None) -> np.ndarray:
+        """(S,) mean distance to the 5 nearest references; 1 is one spread in every coordinate.
+
+        Args:
+            embeddings: (S, F).
+            itself: (S,) whether a row is one of the references, so that the nearest one, itself, does not count.
+        """
         if not len(embeddings):
             return np.zeros(0)
         apart = cdist(embeddings / self.spread, self.references) / np.sqrt(len(self.spread))
-        nearest = min(NEAREST, apart.shape[1])
+        if itself is not None and apart.shape[1] > 1:
+            apart[itself, apart[itself].argmin(axis=1)] = np.inf
+        nearest = min(NEAREST, apart.shape[1] - (itself is not None))
         return np.asarray(np.partition(apart, nearest - 1, axis=1)[:, :nearest].mean(axis=1))
 
     def contains(self, distance: np.ndarray, materials: Sequence[Structure | Composition]) -> np.ndarray:

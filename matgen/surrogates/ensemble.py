@@ -222,7 +222,7 @@ class DeepEnsemble(Surrogate):
         """Mean and signals of held-out items, once the domain is known."""
         rng = np.random.default_rng(seed)
         some = [task.items[i] for i in rng.permutation(len(task.items))[:3000]]
-        self.domain = Domain.fit(self._outputs(some)[2], self._outputs(held)[2], known, rng)
+        self.domain = Domain.fit(self._outputs(some)[2], self._outputs(held)[2], known)
         return self._signals(held, self.domain)[:2]
 
     def _signals(self, items: Sequence[Any], domain: Domain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import torch
 from matgen.errors import ConfigError
 from matgen.surrogates.base import Prediction, Surrogate
 from matgen.surrogates.conformal import ErrorModel
-from matgen.surrogates.domain import Domain, known_elements
+from matgen.surrogates.domain import REFERENCES, Domain, known_elements
 from matgen.surrogates.ensemble import checked_values
 from matgen.surrogates.regions import regions
 from matgen.surrogates.settings import checked_settings
@@ -134,10 +134,11 @@ class VectorSurrogate(Surrogate):
         mean, signals = head.fit(vectors, values, rng)
         order = rng.permutation(len(values))
         near = self.near(vectors)
-        first, second = np.array_split(near[order], 2)
-        domain = Domain.fit(first, second, known_elements(self.compositions(structures)), rng)
+        first, second = np.array_split(order, 2)
+        domain = Domain.fit(near[first], near[second], known_elements(self.compositions(structures)))
+        referred = np.isin(np.arange(len(values)), first[:REFERENCES])
         order = order[np.isfinite(mean[order])]
-        relative = domain.distance(near[order]) / (domain.threshold or 1.0)
+        relative = domain.distance(near[order], referred[order]) / (domain.threshold or 1.0)
         signals = np.column_stack([signals[order], relative * scale])
         wrong = np.abs(values - self._possible(mean))[order]
         named = self.regions(structures)
