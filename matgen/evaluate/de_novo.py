@@ -9,6 +9,8 @@ import pandas as pd
 from scipy.stats import wasserstein_distance
 
 from matgen.data.property import find_property
+from matgen.evaluate.coverage import PROTOCOL as COVERED
+from matgen.evaluate.coverage import coverage
 from matgen.evaluate.interval import estimate, share
 from matgen.evaluate.known import COLUMNS, Known, shipped
 from matgen.evaluate.novelty import describe_all, first_of_kind, known_as
@@ -31,8 +33,8 @@ PROTOCOL = {
     "p1": "space group 1 by moyo at 0.1 Å, over all structures",
     "space_group_distance": "total variation distance between the histograms of space groups, valid ones and reference",
     "wasserstein": "valid structures against the reference (Xie et al., arXiv:2110.06197); interval by bootstrap",
+    **COVERED,
 }
-COVERAGE = "needs CrystalNN and Magpie fingerprints of matminer; recall is above 98 % for nearly every published model"
 NO_ENERGIES = "no e_above_hull; relax the structures and measure their hull distance first (matgen relax, matgen hull)"
 
 
@@ -61,7 +63,7 @@ def de_novo_metrics(
         "unique_and_novel": share(table["novel"]),
         "p1": share(table["space_group"].eq(1).fillna(False)),
     }
-    skipped = {"coverage": COVERAGE}
+    skipped: dict[str, str] = {}
     if reference is not None:
         rows = describe_all(reference.structures, executor)
         described = [row for row in rows if "error" not in row]
@@ -70,9 +72,10 @@ def de_novo_metrics(
         again = _judged(valid, structures, seen, [known], len(table), executor, unique)
         table = table.assign(novel_to_reference=again["novel"])
         metrics["novelty_to_reference"] = share(table["novel_to_reference"][unique])
+        metrics |= coverage([row for row in seen if "error" not in row], described, len(table))
         metrics |= _distributions(made, table, structures, reference, described, skipped)
     else:
-        skipped["wasserstein, space_group_distance, novelty_to_reference"] = "no reference was given"
+        skipped["coverage, wasserstein, space_group_distance, novelty_to_reference"] = "no reference was given"
     metrics |= _stable(made, table, skipped) | _relaxed(made, skipped)
     return metrics | {"protocol": PROTOCOL, "skipped": skipped}, table
 
