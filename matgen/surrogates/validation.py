@@ -99,8 +99,8 @@ def cross_validate(
         "folds": folds,
         **figures(Prediction(mean, std, inside), values),
         "coverage_by_fold": [round(float(held[labels == fold].mean()), 3) for fold in np.unique(labels)],
-        "dummy_mae": round(float(np.abs(dummy - values).mean()), 5),
-        "linear_mae": round(float(np.abs(linear - values).mean()), 5),
+        "dummy_mae": _short(np.abs(dummy - values).mean()),
+        "linear_mae": _short(np.abs(linear - values).mean()),
     }
 
 
@@ -138,14 +138,19 @@ def figures(prediction: Prediction, values: np.ndarray) -> dict[str, Any]:
         "mae_in_domain": error[prediction.in_domain].mean() if prediction.in_domain.any() else float("nan"),
         "mae_most_certain_half": error[certain].mean(),
     }
-    rounded = {name: round(float(figure), 5) for name, figure in found.items() if np.isfinite(figure)}
+    rounded = {name: _short(figure) for name, figure in found.items() if np.isfinite(figure)}
     return {"rows": len(values), **rounded, "mae_kept": retention(error, prediction.std)}
 
 
 def retention(errors: np.ndarray, uncertainty: np.ndarray) -> list[float]:
     """Mean error of the most certain 100, 80, 60, 40 and 20 %."""
     order = np.argsort(uncertainty, kind="stable")
-    return [round(float(errors[order[: max(1, round(len(errors) * share))]].mean()), 5) for share in STEPS]
+    return [_short(errors[order[: max(1, round(len(errors) * share))]].mean()) for share in STEPS]
+
+
+def _short(figure: float) -> float:
+    """Six digits that count, whatever the unit: a thermal expansion is some 1e-5 1/K."""
+    return float(f"{figure:.6g}")
 
 
 def _unit(material: Any, split: Split, row: int) -> str:

@@ -127,3 +127,8 @@ def test_a_property_of_ones_own_from_a_table(training, tmp_path, monkeypatch):
     assert (model.prop.unit, model.prop.lower) == ("Pauling", 0)
     assert model.predict([Composition("NaCl")]).mean[0] == pytest.approx(2.23, abs=0.3)
     monkeypatch.delitem(PROPERTIES, "contrast")
+
+
+def test_small_numbers_keep_their_digits():
+    answer = Prediction(np.full(3, 2.0e-5), np.full(3, 1e-5), np.ones(3, dtype=bool))
+    assert figures(answer, np.array([1.23456e-5, 2e-5, 2e-5]))["mae"] == pytest.approx(0.76544e-5 / 3, rel=1e-4)
