@@ -81,9 +81,11 @@ def test_measured_figures_by_hand(model, fresh):
 def test_predict_adds_columns_and_joins_the_domains(model, fresh, monkeypatch):
     surrogate = load_surrogate(model)
     found = predict("e_form", candidates(fresh), surrogate, columns={"e_form": "e_form_surrogate"})
-    assert list(found.table) == ["id", "e_form_surrogate", "e_form_surrogate_std", "in_domain"]
+    assert list(found.table) == ["id", "e_form_surrogate", "e_form_surrogate_std", "in_domain", "domain_distance"]
     np.testing.assert_allclose(found.table["e_form_surrogate"], surrogate.predict(fresh).mean)
-    assert found.table["in_domain"].any()
+    inside = found.table["in_domain"]
+    assert inside.any()
+    assert (found.table["domain_distance"][inside] <= 1).all()
 
     class Narrow:
         prop = find_property("density")
@@ -95,6 +97,7 @@ def test_predict_adds_columns_and_joins_the_domains(model, fresh, monkeypatch):
     both = predict(["e_form", "density"], candidates(fresh), {"e_form": surrogate, "density": Narrow()})
     expected = found.table["in_domain"].to_numpy() & (np.arange(len(fresh)) % 2 == 0)
     np.testing.assert_array_equal(both.table["in_domain"], expected)
+    assert both.table["domain_distance"].isna().all()  # one of the two does not measure it
 
 
 def test_columns_are_never_overwritten(model, fresh):
@@ -138,13 +141,13 @@ def test_verbs_train_and_predict(table, tmp_path, fresh):
     args = ["train", "surrogate", str(recipe), "--data", str(table), "--out", str(model), "--set", "settings.trees=12"]
     trained = CliRunner().invoke(app, [*args, "--json"], catch_exceptions=False)
     assert json.loads(trained.stdout)["rows"] == 240
-    assert len(load_surrogate(model).fitted.trees.roots) == 12
+    assert len(load_surrogate(model).fitted.head.trees.roots) == 12
     said = CliRunner().invoke(
         app, ["predict", "e_form", str(source), "--out", str(out), "--model", str(model), "--json"]
     )
     assert json.loads(said.stdout)["rows"] == len(fresh)
     predicted = pd.read_csv(out)
-    assert list(predicted) == ["id", "formula", "mean", "std", "in_domain"]
+    assert list(predicted) == ["id", "formula", "mean", "std", "in_domain", "domain_distance"]
     np.testing.assert_allclose(predicted["mean"], load_surrogate(model).predict(fresh).mean, rtol=1e-6)
 
 
@@ -161,7 +164,9 @@ def test_shipped_models_load_and_their_cards_are_complete(folder, rocksalt):
     for key in ("property", "quantity", "data", "data_licence", "excluded", "intended_use", "limits", "rows"):
         assert card[key], key
     measured = card.get("test") or card["cross_validation"]
-    assert 0.85 <= measured["coverage_90"] <= 0.97  # a little too wide is allowed, too narrow is not
+    assert 0.85 <= measured["coverage_90"] <= 0.95  # a little too wide is allowed, too narrow is not
+    kept = measured.get("mae_kept", [])
+    assert kept == sorted(kept, reverse=True)  # what is said to be more certain is less wrong
     assert sum(file.stat().st_size for file in (SHIPPED / folder).iterdir()) < 4.5e6
     structure = embed("CC(=O)Nc1ccc(O)cc1") if folder.endswith("-molecule") else rocksalt
     answer = load_surrogate(folder).predict([structure])
