@@ -12,6 +12,7 @@ from matgen.assistant.document import Citation, Document, Passage
 from matgen.assistant.extraction import choose, confidence, gather
 from matgen.assistant.knowledge import knowledge
 from matgen.assistant.materials import find_materials
+from matgen.assistant.molecule_words import group_sentences
 from matgen.assistant.notation import readable
 from matgen.assistant.recipes import Recipes, conditions
 from matgen.assistant.records import Run, describe, number, record
@@ -19,6 +20,7 @@ from matgen.assistant.safety_words import hazards
 from matgen.assistant.structure_words import structure_sentences
 from matgen.assistant.verification import check
 from matgen.data.property import PROPERTIES
+from matgen.data.structures import is_molecule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -195,6 +197,9 @@ def _properties(row: dict[str, Any]) -> list[Passage]:
 def _attributions(row: dict[str, Any], structure: Any) -> list[Passage]:
     from matgen.assistant.attribution import attribute
 
+    if is_molecule(structure):
+        told = group_sentences(row, structure)
+        return [record(row, f"{name}_attribution", text) for name, text in told.items()]
     found = []
     for name, changes in attribute(row, structure).items():
         prop = PROPERTIES[name]
@@ -301,7 +306,8 @@ def _doubts(row: dict[str, Any], broken: Sequence[str]) -> list[Passage]:
         found.append(record(row, "relax_status", f"The relaxation of {formula} ended as {status}."))
     found += _uncertain(row)
     found.append(record(row, "unmeasured", f"No property of {formula} was measured or computed with DFT in this run."))
-    text = f"Phonons, disorder and the stability of {formula} at temperature were not examined."
+    open_questions = "Other conformers, solvents" if row.get("smiles") else "Phonons, disorder"
+    text = f"{open_questions} and the stability of {formula} at temperature were not examined."
     return [*found, record(row, "unexamined", text)]
 
 
@@ -314,6 +320,25 @@ def _uncertain(row: dict[str, Any]) -> list[Passage]:
             text = f"The {prop.label.lower()} of {row['formula']} is uncertain by {spread:.2g} {prop.unit}".strip()
             found.append(record(row, f"{name}_spread", f"{text} (one standard deviation)."))
     return found
+
+
+def sources(explanation: Explanation) -> list[str]:
+    """One line for each paper behind an explanation, and one for all records of the run."""
+    own = [c.label for c in explanation.citations if c.document.startswith("run:")]
+    papers = [c for c in explanation.citations if not c.document.startswith("run:")]
+    lines = [f"[{c.label}] {c.title}. {c.doi or c.document}" for c in papers]
+    return [*lines, f"{_ranges(own)} Records of the run, computed from its tables and structures."] if own else lines
+
+
+def _ranges(labels: Sequence[int]) -> str:
+    """Labels as ``[1]-[10], [13]``, runs joined."""
+    runs: list[list[int]] = []
+    for label in labels:
+        if runs and label == runs[-1][-1] + 1:
+            runs[-1].append(label)
+        else:
+            runs.append([label])
+    return ", ".join(f"[{r[0]}]" if len(r) == 1 else f"[{r[0]}]-[{r[-1]}]" for r in runs)
 
 
 def _listed(words: Sequence[str]) -> str:

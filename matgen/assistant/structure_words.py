@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
+import gzip
+import json
 from collections import Counter
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from matgen.assistant.molecule_words import molecule_sentences
+from matgen.data.structures import is_molecule
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -16,6 +22,8 @@ SHAPES = {2: "linear", 3: "trigonal", 4: "tetrahedral", 6: "octahedral", 8: "cub
 LARGEST = 60
 """Atoms up to which coordination is computed."""
 SYMPREC = 0.1
+FINEST = 0.01
+"""Relative tolerance of lengths at which prototypes that still match alike are not told apart."""
 
 
 def structure_sentences(row: dict[str, Any], structure: Structure) -> list[str]:
@@ -25,6 +33,8 @@ def structure_sentences(row: dict[str, Any], structure: Structure) -> list[str]:
         row: The candidate's columns, for its formula.
         structure: Its structure.
     """
+    if is_molecule(structure):
+        return molecule_sentences(row, structure)
     formula = row.get("formula") or structure.composition.reduced_formula
     lattice = structure.lattice
     symbol, number, system = _symmetry(structure)
@@ -39,23 +49,55 @@ def structure_sentences(row: dict[str, Any], structure: Structure) -> list[str]:
 
 
 def prototype(structure: Structure) -> str:
-    """Name of the prototype in pymatgen's AFLOW library that the structure matches, or an empty string."""
+    """Name of the prototype in pymatgen's AFLOW library that the structure matches, or an empty string.
+
+    Where several match, tolerances shrink until one is left; pymatgen's own class does the same, but reads the
+    library's bibliography too, which takes seconds.
+    """
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
     if len(structure) > LARGEST:
         return ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = _matcher().get_prototypes(structure)
-    tags = (found or [{}])[0].get("tags", {})
+    matcher, reduced = StructureMatcher(), _reduced(structure)
+
+    def fitting(known: list[tuple[Structure, str]]) -> list[tuple[Structure, str]]:
+        return [p for p in known if matcher.fit_anonymous(p[0], reduced, skip_structure_reduction=True)]
+
+    alike = [(_reduced(s), name) for s, name in _prototypes() if _proportions(s) == _proportions(structure)]
+    found = fitting(alike)
+    while len(found) > 1 and matcher.ltol > FINEST:
+        matcher.ltol, matcher.stol, matcher.angle_tol = 0.8 * matcher.ltol, 0.8 * matcher.stol, 0.8 * matcher.angle_tol
+        found = fitting(found)
+    return found[0][1] if found else ""
+
+
+@lru_cache(maxsize=1)
+def _prototypes() -> list[tuple[Structure, str]]:
+    """Structures and names of the library; none where this pymatgen keeps it elsewhere."""
+    from pymatgen.core import Structure
+
+    package = find_spec("pymatgen.analysis")
+    folders = [Path(path) for path in (package.submodule_search_locations if package else None) or ()]
+    file = next((f for folder in folders for f in folder.rglob("aflow_prototypes.json*")), None)
+    if file is None:
+        return []
+    with gzip.open(file, "rt") if file.suffix == ".gz" else file.open(encoding="utf-8") as text:
+        entries = json.load(text)
+    return [(Structure.from_dict(entry["snl"]), _named(entry["tags"])) for entry in entries]
+
+
+def _named(tags: dict[str, Any]) -> str:
     if tags.get("mineral"):
         return str(tags["mineral"]).lower()
     return f"Strukturbericht {tags['strukturbericht']}" if tags.get("strukturbericht") else ""
 
 
-@lru_cache(maxsize=1)
-def _matcher() -> Any:
-    from pymatgen.analysis.prototypes import AflowPrototypeMatcher
+def _proportions(structure: Structure) -> str:
+    return str(structure.composition.anonymized_formula)
 
-    return AflowPrototypeMatcher()
+
+def _reduced(structure: Structure) -> Structure:
+    return structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
 
 
 def _symmetry(structure: Structure) -> tuple[str, int, str]:

@@ -19,6 +19,7 @@ from matgen.report.cards import Card, cards
 from matgen.report.charts import histogram, scatter
 from matgen.report.citations import citations
 from matgen.report.crystal import element_style
+from matgen.report.explanations import EXPLAINED, Explained, explanations
 from matgen.report.exports import csv_text
 from matgen.report.fields import predicted
 from matgen.report.funnel import funnel
@@ -30,6 +31,7 @@ from matgen.runtime import file_id, write_text
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
 ASSETS = Path(__file__).parent / "assets"
 VIEWER, SCRIPT, STYLE = "3Dmol-min.js", "report.js", "report.css"
@@ -37,7 +39,11 @@ FILE = "report.html"
 
 
 def report(
-    source: str | os.PathLike[str] | HasFolder, out: str | os.PathLike[str] | None = None, top: int = 20
+    source: str | os.PathLike[str] | HasFolder,
+    out: str | os.PathLike[str] | None = None,
+    top: int = 20,
+    explained: int = EXPLAINED,
+    recipes: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write the report of a run: an HTML file that opens without network and runs no script but its own.
 
@@ -45,6 +51,8 @@ def report(
         source: The folder of a run, or the run that the workflow returned.
         out: The file to write; ``report.html`` in the folder by default.
         top: Candidates that get a card with a 3-D view.
+        explained: Cards that carry an explanation with its sources.
+        recipes: Reported syntheses from which the explanations draw a suggestion, JSON lines.
 
     Returns:
         The path of the file.
@@ -57,17 +65,18 @@ def report(
         raise ConfigError(f"top is {top}, but a report has no fewer than 0 cards.")
     records = read_records(source)
     path = Path(out) if out is not None else records.folder / FILE
-    write_text(path, render(records, top))
+    told = explanations(records, min(top, explained), Path(recipes) if recipes else None)
+    write_text(path, render(records, top, told))
     return path
 
 
-def render(records: Records, top: int) -> str:
-    """The page as text."""
+def render(records: Records, top: int, told: Mapping[str, Explained] | None = None) -> str:
+    """The page as text, with the explanations told by candidate id."""
     environment = Environment(
         loader=PackageLoader("matgen.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     shown = cards(records, top)
-    return environment.get_template("page.html").render(**_context(records, shown), **_assets())
+    return environment.get_template("page.html").render(**_context(records, shown), **_assets(), told=told or {})
 
 
 def _context(records: Records, shown: list[Card]) -> dict[str, Any]:
