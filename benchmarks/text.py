@@ -3,7 +3,7 @@
     python benchmarks/text.py --structures MP20_TEST [--model diffusion-text-mp20] [--n 200] [--guidance 1 2 3]
 
 For each of ``n`` structures that were not learned from, a sentence names its crystal system, its number of elements,
-its kind by the anion, and two of its elements. One crystal is drawn for each sentence, and beside them one without words
+its kind by the anion, and two of its elements. One crystal is drawn for each sentence, and beside it one without words
 from the same noise. Counted is how often the crystal is as the sentence says, word by word; symmetry by moyo at 0.1 Å.
 """
 

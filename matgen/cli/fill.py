@@ -13,7 +13,7 @@ from matgen.cli.console import Json, emit
 def verb(
     structure: Annotated[Path, typer.Argument(help="CIF, POSCAR or another structure file with one crystal.")],
     site: Annotated[int, typer.Option(help="Index of the atom, from 0.")],
-    model: Annotated[str, typer.Option(help="Folder of a trained masked transformer ('bert').")],
+    model: Annotated[str, typer.Option(help="Shipped or own masked transformer ('bert').")] = "bert-mp20",
     top: Annotated[int, typer.Option(help="Elements and letters to show.", min=1)] = 10,
     as_json: Json = False,
 ) -> None:

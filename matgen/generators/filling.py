@@ -59,13 +59,13 @@ class Fill(NamedTuple):
     orbit: tuple[int, ...]
 
 
-def fill_site(structure: Structure, site: int, model: str | Path | CrystalBERT) -> Fill:
+def fill_site(structure: Structure, site: int, model: str | Path | CrystalBERT = "bert-mp20") -> Fill:
     """Probabilities of the elements on a site and its equivalents, given all other atoms and the cell.
 
     Args:
         structure: An ordered crystal.
         site: Index of an atom, from 0.
-        model: A masked transformer, by folder, or itself.
+        model: A masked transformer, by name or folder, or itself.
 
     Raises:
         ConfigError: No such site, or another kind of model.
@@ -131,7 +131,7 @@ def _loaded(model: str | Path | CrystalBERT) -> CrystalBERT:
         raise ConfigError(
             f"{found.name!r} is no masked transformer.",
             where="model",
-            fix="Train one with workflows/generators/bert-mp20.yaml.",
+            fix="Use 'bert-mp20', or train one with workflows/generators/bert-mp20.yaml.",
         )
     return found.eval()
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from matgen.data.batches import TrainingSet
 
-EACH = 2
+EACH = 1
 """Sentences composed of each crystal of the training data."""
 
 FORGOTTEN = 0.2
