@@ -1,20 +1,23 @@
 """Whether generators keep to what they are asked, and what that costs.
 
-    python benchmarks/constraints.py [--n 1000] [--groups-n 34] [--large 300] [--training DATA]
-        [--model NAME ...] [--part exact neutral groups guidance cost]
+    python benchmarks/constraints.py [--n 1000] [--groups-n 34] [--large 300] [--training DATA] [--kept FILE]
+        [--model NAME ...] [--part exact neutral groups guidance cost] [--config '{"steps": 1}']
 
 ``n`` samples a condition, ``groups-n`` for each of 30 space groups, ``large`` cells of 17 to 20 atoms for guidance.
-``training`` are structures on whose compositions the same rule of neutrality is counted. Times are CPU time of this
-process.
+``training`` are structures on whose compositions the same rule of neutrality is counted. ``kept`` is a file of
+results: what stands there is not measured again, so a run that was stopped goes on. Accepted is the share of draws
+that a generator did not draw anew. Times are CPU time of this process.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import time
 import warnings
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from matgen.constraints.base import Constraint
     from matgen.generators.base import Generator
 
-MODELS = ("flow-mp20", "diffusion-mp20", "random-symmetric", "retrieval")
+MODELS = ("flow-mp20", "diffusion-mp20", "gpt-mp20", "vae-mp20", "random-symmetric", "retrieval")
 PARTS = ("exact", "neutral", "groups", "guidance", "cost")
 FORMULAS = ("SrTiO3", "NaCl", "Li2MnO3", "MgAl2O4", "BaTiO3", "GaAs", "LiFePO4", "Fe2O3")
 SYSTEMS = ("Mg-O", "Ba-O-Ti", "Ga-N", "Li-Mn-O", "Cs-I-Sn", "Al-Ni")
@@ -63,15 +66,18 @@ def main() -> None:
     parser.add_argument("--training")
     parser.add_argument("--model", nargs="+", default=MODELS)
     parser.add_argument("--part", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--config", type=json.loads, default={}, help="of a generator without weights, as JSON")
+    parser.add_argument("--kept", type=Path)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     limit_threads(1)
     print(f"{platform.machine()}, 1 thread, no GPU, {datetime.now(UTC):%Y-%m-%d}, n {args.n}", flush=True)
     if args.training and "neutral" in args.part:
         _, known = read_structures(args.training)
-        print(f"neutral in the training data: {rate(compositional(known, PUBLISHED))}", flush=True)
+        good = compositional(known, PUBLISHED)
+        print(f"neutral in the training data: {rate(good.sum(), len(good))}", flush=True)
     for name in args.model:
-        model = load_generator(name)
+        model = load_generator(name, **args.config)
         for part in args.part:
             PART[part](model, name, args)
 
@@ -101,46 +107,67 @@ def exact(model: Generator, name: str, args: argparse.Namespace) -> None:
         ),
     ]
     for label, requests, specs, tests in cases:
-        broken = drawn = 0
+        broken = drawn = attempts = 0
         each = -(-args.n // len(requests))
         for request, test in zip(requests, tests, strict=True):
-            try:
-                made, _ = draw(model, request, each, build_acting(specs))
-            except ConfigError as error:
-                print(f"{name}, {label}: {error}", flush=True)
-                continue
-            broken += sum(not test(s) for s in made)
-            drawn += len(made)
-        print(f"| {name} | {label} | {broken} of {drawn} |", flush=True)
+            found = kept(
+                args,
+                name,
+                "exact",
+                f"{label} {request}",
+                lambda r=request, t=test, k=specs, e=each: counted(model, r, e, k, t),
+            )
+            if found is not None:
+                broken, drawn, attempts = broken + found[0], drawn + found[1], attempts + found[2]
+        if drawn:
+            print(f"| {name} | {label} | {broken} of {drawn} | {drawn / attempts:.0%} |", flush=True)
+
+
+def counted(
+    model: Generator, request: Request, n: int, specs: Sequence[Any], test: Callable[[Structure], bool]
+) -> list[int]:
+    """Violations, samples, and draws that they took."""
+    made, attempts = draw(model, request, n, build_acting(specs))
+    return [sum(not test(s) for s in made), len(made), sum(attempts)]
 
 
 def neutral(model: Generator, name: str, args: argparse.Namespace) -> None:
     """Composition validity with and without the mask, and uniqueness of formulas."""
     for label, specs in (("no mask", []), ("neutral by mask", [NEUTRAL])):
-        made, _ = draw(model, Request(), args.n, build_acting(specs))
-        different = len({s.composition.reduced_formula for s in made}) / len(made)
-        print(f"| {name} | {label} | {rate(compositional(made, PUBLISHED))} | {different:.1%} |", flush=True)
+        found = kept(args, name, "neutral", label, lambda k=specs: compositions(model, args.n, k))
+        if found is not None:
+            good, n, different, attempts = found
+            print(f"| {name} | {label} | {rate(good, n)} | {different / n:.1%} | {n / attempts:.0%} |", flush=True)
+
+
+def compositions(model: Generator, n: int, specs: Sequence[Any]) -> list[int]:
+    """Valid compositions, samples, different formulas, draws."""
+    made, attempts = draw(model, Request(), n, build_acting(specs))
+    different = len({s.composition.reduced_formula for s in made})
+    return [int(compositional(made, PUBLISHED).sum()), len(made), different, sum(attempts)]
 
 
 def groups(model: Generator, name: str, args: argparse.Namespace) -> None:
     """Space groups found by spglib at 0.01 Å, by crystal system, with the share of draws that were accepted."""
-    found: dict[str, list[tuple[bool, int, bool]]] = {}
+    if "space_group" not in model.conditions:
+        return
+    found: dict[str, np.ndarray] = {}
     for group in GROUPS:
-        try:
-            made, attempts = draw(model, Request(space_group=group), args.groups_n, [])
-        except ConfigError as error:
-            print(f"{name}, {group}: {error}", flush=True)
-            continue
-        right = [spacegroup(s) == group for s in made]
-        rows = list(zip(right, attempts, structural(made).tolist(), strict=True))
-        found.setdefault(crystal_system(group), []).extend(rows)
-        print(f"  {name}, {group}: {sum(right)} of {len(made)}, {len(made) / sum(attempts):.0%} accepted", flush=True)
-    whole = [row for rows in found.values() for row in rows]
-    for label, rows in (*found.items(), ("all", whole)):
-        kept = np.array([row[0] for row in rows])
-        accepted = len(rows) / sum(row[1] for row in rows)
-        valid = np.mean([row[2] for row in rows])
-        print(f"| {name} | {label} | {rate(kept)} | {accepted:.0%} | {valid:.1%} |", flush=True)
+        counts = kept(args, name, "groups", f"{group}", lambda g=group: symmetric(model, g, args.groups_n))
+        if counts is not None:
+            right, n, attempts, _ = counts
+            print(f"  {name}, {group}: {right} of {n}, {n / attempts:.0%} accepted", flush=True)
+            system = crystal_system(group)
+            found[system] = found.get(system, np.zeros(4, dtype=int)) + counts
+    for label, (right, n, attempts, valid) in (*found.items(), ("all", sum(found.values(), np.zeros(4, dtype=int)))):
+        if n:
+            print(f"| {name} | {label} | {rate(right, n)} | {n / attempts:.0%} | {valid / n:.1%} |", flush=True)
+
+
+def symmetric(model: Generator, group: int, n: int) -> list[int]:
+    """Samples of the space group, samples, draws, structurally valid samples."""
+    made, attempts = draw(model, Request(space_group=group), n, [])
+    return [sum(spacegroup(s) == group for s in made), len(made), sum(attempts), int(structural(made).sum())]
 
 
 def guidance(model: Generator, name: str, args: argparse.Namespace) -> None:
@@ -148,16 +175,25 @@ def guidance(model: Generator, name: str, args: argparse.Namespace) -> None:
     if "penalty" not in model.acts:
         return
     for label, specs in (("none", []), ("by min_distance", [SPACED])):
-        made: list[Structure] = []
-        start = time.process_time()
-        for size in (17, 18, 19, 20):
-            made += draw(model, Request(n_atoms=size), args.large // 4, build_acting(specs))[0]
-        seconds = time.process_time() - start
-        wide = MinDistance(**SPACED["min_distance"]).check(made).passed
-        print(
-            f"| {name} | {label} | {rate(~structural(made))} | {rate(~wide)} | {seconds / len(made) * 1000:.0f} ms |",
-            flush=True,
-        )
+        found = kept(args, name, "guidance", label, lambda k=specs: large(model, args.large // 4, k))
+        if found is not None:
+            invalid, close, n, seconds = found
+            print(
+                f"| {name} | {label} | {invalid}: {rate(invalid, n)} | {close}: {rate(close, n)} "
+                f"| {seconds / n * 1000:.0f} ms |",
+                flush=True,
+            )
+
+
+def large(model: Generator, each: int, specs: Sequence[Any]) -> list[float]:
+    """Invalid cells of 17 to 20 atoms, cells with atoms closer than guidance wants, cells, CPU seconds."""
+    made: list[Structure] = []
+    start = time.process_time()
+    for size in (17, 18, 19, 20):
+        made += draw(model, Request(n_atoms=size), each, build_acting(specs))[0]
+    seconds = time.process_time() - start
+    wide = MinDistance(**SPACED["min_distance"]).check(made).passed
+    return [int((~structural(made)).sum()), int((~wide).sum()), len(made), seconds]
 
 
 def cost(model: Generator, name: str, args: argparse.Namespace) -> None:
@@ -190,6 +226,25 @@ def draw(
     return made, attempts
 
 
+def kept(args: argparse.Namespace, name: str, part: str, label: str, measure: Callable[[], list[Any]]) -> Any:
+    """A measurement, from the file of results where it is there; None where the generator refuses."""
+    size = {"groups": args.groups_n, "guidance": args.large}.get(part, args.n)
+    key = f"{name} | {part} | {label} | {size}"
+    written = args.kept.read_text().splitlines() if args.kept and args.kept.exists() else []
+    for row in map(json.loads, written):
+        if row["key"] == key:
+            return row["found"]
+    try:
+        found = measure()
+    except ConfigError as error:
+        print(f"{name}, {label}: {error}", flush=True)
+        return None
+    if args.kept:
+        with args.kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"key": key, "found": found}) + "\n")
+    return found
+
+
 def passing(constraint: Constraint) -> Callable[[Structure], bool]:
     return lambda structure: bool(constraint.check([structure]).passed[0])
 
@@ -200,9 +255,9 @@ def spacegroup(structure: Structure) -> int:
     return 0 if data is None else data.number
 
 
-def rate(hits: np.ndarray) -> str:
-    low, high = wilson(int(np.sum(hits)), len(hits))
-    return f"{np.mean(hits):.1%} ({low:.1%} to {high:.1%})"
+def rate(hits: int, n: int) -> str:
+    low, high = wilson(int(hits), int(n))
+    return f"{hits / n:.1%} ({low:.1%} to {high:.1%})"
 
 
 PART = {"exact": exact, "neutral": neutral, "groups": groups, "guidance": guidance, "cost": cost}

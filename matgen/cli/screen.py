@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,11 +15,17 @@ ConstraintOption = Annotated[
     typer.Option(help="name[:key=value]..., as in elements:forbidden=Pb,Cd. Repeatable; replaces the defaults."),
 ]
 
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="Your own Python file, whose constraints can then be named. It is run. Repeatable."),
+]
+
 
 def verb(
     source: Source,
     out: Out,
     constraint: ConstraintOption = None,
+    plugin: PluginOption = None,
     workers: Workers = 0,
     json: Json = False,
 ) -> None:
@@ -27,7 +34,10 @@ def verb(
     from matgen.constraints.specification import DEFAULT_SPECS, parse_option
     from matgen.data.candidates import Candidates
     from matgen.execution import Pool
+    from matgen.registry import load_user_file
 
+    for file in plugin or []:
+        load_user_file(file)
     specs = [parse_option(text) for text in constraint] if constraint else list(DEFAULT_SPECS)
     candidates = Candidates.from_file(source)
     # A file that was screened before is judged anew; its old columns would contradict the new ones.

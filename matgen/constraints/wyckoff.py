@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
+from matgen.constraints.base import CONSTRAINTS, Verdict
+from matgen.constraints.symmetry import SymmetryWish
 from matgen.data.symmetry import SYMPREC, occupied_positions, symbol
 from matgen.elements import number
 from matgen.errors import ConfigError
+from matgen.features.occupation import Occupation
+from matgen.features.wyckoff import positions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from pymatgen.core import Structure
 
 _ENTRY = re.compile(r"([A-Z][a-z]?|\*)\s+([A-Za-z]+)")
@@ -22,7 +26,7 @@ _ENTRY = re.compile(r"([A-Z][a-z]?|\*)\s+([A-Za-z]+)")
 
 @CONSTRAINTS.register("wyckoff")
 @dataclass(frozen=True)
-class WyckoffPositions(Constraint):
+class WyckoffPositions(SymmetryWish):
     """Elements occupy wanted Wyckoff positions, in the standard setting of International Tables A.
 
     An entry names an element, or ``*`` for any, and letters: ``required: ["Ti b"]`` wants titanium on b, among
@@ -64,6 +68,58 @@ class WyckoffPositions(Constraint):
                 number(match[1])
             found.append((match[1], match[2], required))
         return tuple(found)
+
+    @cached_property
+    def groups(self) -> frozenset[int]:
+        """Groups that have the required positions."""
+        named = {letter for _, letters, required in self.rules if required for letter in letters}
+        fitting = range(1, 231) if self.space_group is None else (self.space_group,)
+        return frozenset(n for n in fitting if named <= {at.letter for at in positions(n)})
+
+    def settle(self, occupation: Occupation, rng: np.random.Generator) -> Occupation | None:
+        """The occupation with a required element on a kind of orbits that is still open and has its positions."""
+        held: dict[int, set[str]] = {}
+        for kind, letter in occupation.orbits:
+            held.setdefault(kind, set()).add(letter)
+        if occupation.group not in self.groups or not self._open_to_any(set().union(*held.values())):
+            return None
+        chosen: dict[int, int] = {}
+        for element, wanted in self._required.items():
+            fitting = [k for k in held if k == element or (k < 0 and k not in chosen and element not in held)]
+            fitting = [k for k in fitting if wanted <= held[k] <= self._allowed.get(element, held[k])]
+            if not fitting:
+                return None
+            chosen[fitting[int(rng.integers(len(fitting)))]] = element
+        if any(not held[k] <= letters for k, letters in self._allowed.items() if k in held):
+            return None
+        return Occupation(occupation.group, tuple((chosen.get(k, k), letter) for k, letter in occupation.orbits))
+
+    @cached_property
+    def _required(self) -> dict[int, set[str]]:
+        """Letters that each named element must occupy."""
+        found: dict[int, set[str]] = {}
+        for element, letters, required in self.rules:
+            if required and element != "*":
+                found.setdefault(number(element), set()).update(letters)
+        return found
+
+    @cached_property
+    def _allowed(self) -> dict[int, set[str]]:
+        """Letters that each named element may occupy."""
+        found: dict[int, set[str]] = {}
+        for element, letters, required in self.rules:
+            if not required and element != "*":
+                z = number(element)
+                found[z] = set(letters) & found.get(z, set(letters))
+        return found
+
+    def _open_to_any(self, occupied: set[str]) -> bool:
+        """Whether letters keep the entries that name no element."""
+        return all(
+            set(letters) <= occupied if required else occupied <= set(letters)
+            for element, letters, required in self.rules
+            if element == "*"
+        )
 
     def check(self, structures: Sequence[Structure]) -> Verdict:
         """Pass where every entry is kept."""

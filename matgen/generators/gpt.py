@@ -125,7 +125,7 @@ class CrystalGPT(Generator):
         constraints: Sequence[Constraint] = (),
         **options: Any,
     ) -> Batch:
-        """One crystal a request, in the primitive cell.
+        """One crystal a request, in the primitive cell; ``attempts`` tells how often each was drawn.
 
         Args:
             requests: What is asked of each sample.
@@ -134,9 +134,12 @@ class CrystalGPT(Generator):
             options: Of :class:`matgen.generators.gpt_sampling.Sampling`.
         """
         from matgen.data.structures import to_batch
+        from matgen.generators.gpt_sampling import Sampling, sample_drafts
 
-        crystals = self.sample_crystals(requests, rng=rng, constraints=constraints, **options)
-        return to_batch([crystal.structure() for crystal in crystals])
+        found = sample_drafts(self, requests, rng, constraints, Sampling.of(**options))
+        batch = to_batch([crystal.structure() for crystal, _ in found])
+        batch.attempts = torch.tensor([attempts for _, attempts in found])
+        return batch
 
     def sample_crystals(
         self,
@@ -149,7 +152,7 @@ class CrystalGPT(Generator):
         """The crystals by their symmetry; arguments as of :meth:`sample_each`."""
         from matgen.generators.gpt_sampling import Sampling, sample_drafts
 
-        return sample_drafts(self, requests, rng, constraints, Sampling.of(**options))
+        return [crystal for crystal, _ in sample_drafts(self, requests, rng, constraints, Sampling.of(**options))]
 
     def propose_occupations(
         self,

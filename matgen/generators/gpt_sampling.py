@@ -113,6 +113,7 @@ class Sample:
         draft: What is written.
         best: The best crystal so far.
         openness: Its smallest distance by covalent radii; 1 is added if its symmetry is that of its group.
+        attempts: Crystals written, and formulas that were not allowed.
     """
 
     wanted: Wanted
@@ -120,6 +121,7 @@ class Sample:
     draft: Draft
     best: SymmetricCrystal | None = None
     openness: float = -1.0
+    attempts: int = 0
 
 
 @torch.no_grad()
@@ -129,8 +131,8 @@ def sample_drafts(
     rng: Streams,
     constraints: Sequence[Constraint],
     how: Sampling,
-) -> list[SymmetricCrystal]:
-    """One crystal a request.
+) -> list[tuple[SymmetricCrystal, int]]:
+    """One crystal a request, and how many crystals and rejected formulas were written for it.
 
     Args:
         model: The trained transformer.
@@ -154,7 +156,7 @@ def sample_drafts(
         open_rows = [i for i in open_rows if samples[i].openness < 1]
         if not open_rows:
             break
-    found = [sample.best for sample in samples if sample.best is not None]
+    found = [(sample.best, sample.attempts) for sample in samples if sample.best is not None]
     if len(found) < len(samples):
         raise ConfigError("the model writes no cell that closes.", where=model.name, fix="Train it longer.")
     return found
@@ -167,6 +169,7 @@ def _write_crystals(
     for _ in range(how.tries):
         for i in rows:
             samples[i].draft = Draft()
+            samples[i].attempts += 1
         write(model, [samples[i] for i in rows], first[rows], how)
         rows = [i for i in rows if not _accept(samples[i], how)]
         if not rows:
@@ -232,6 +235,8 @@ def _write_formulas(
                     sample.wanted, unit=dict(sample.draft.counts), sizes=frozenset({sample.draft.atoms})
                 )
                 open_rows.remove(i)
+            else:
+                sample.attempts += 1
         if not open_rows:
             return
     refuse(samples[open_rows[0]].wanted, constraints)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from pymatgen.core import Composition, Element, Lattice, Structure
 
+from matgen.constraints.symmetry import SymmetryWish
 from matgen.data.request import Request
 from matgen.data.structures import from_batch
 from matgen.data.symmetry import space_group_number
@@ -20,13 +21,16 @@ from matgen.features.symmetric import SymmetricCrystal
 from matgen.features.volumes import elemental_volumes
 from matgen.features.wyckoff import positions
 from matgen.generators.base import load_generator
+from matgen.generators.masks import masking
 from matgen.runtime import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from matgen.constraints.base import Constraint
     from matgen.features.observed_occupations import Pattern
     from matgen.features.wyckoff import Position
+    from matgen.generators.base import Generator
 
 SYMPREC = 0.01
 """Å; at this tolerance a crystal made in a space group must have just that one."""
@@ -50,29 +54,56 @@ Source: TypeAlias = "Callable[[Request, np.ndarray, np.ndarray, np.random.Genera
 OBSERVED, RANDOM = "observed", "random"
 
 
-@cache
-def source_of(name: str) -> Source:
+def source_of(name: str, constraints: Sequence[Constraint] = ()) -> Source:
     """Where occupations come from.
 
     Args:
-        name: ``observed``, ``random``, or a generator that honours a space group (a shipped model or a folder): the
-            Wyckoff positions and elements of a crystal that it makes are taken over.
+        name: ``observed``, ``random``, or a generator that honours a space group (a shipped model or a folder). One
+            that proposes occupations by themselves, as the Wyckoff transformer ``gpt`` does, is asked for those; of
+            another the Wyckoff positions and elements of a crystal that it makes are taken over.
+        constraints: Wishes for symmetry that project hold for all occupations; masks act in the generator.
 
     Raises:
         ConfigError: The generator cannot make crystals of a space group.
     """
-    if name in (OBSERVED, RANDOM):
-        return observed_occupation if name == OBSERVED else random_occupation
+    source = KNOWN[name] if name in KNOWN else _generating(_loaded(name), masking(constraints))
+    wishes = symmetry_wishes(constraints)
+
+    def wished(request: Request, sizes: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Occupation | None:
+        occupation = source(request, sizes, weights, rng)
+        for wish in wishes:
+            occupation = None if occupation is None else wish.settle(occupation, rng)
+        return occupation
+
+    return wished
+
+
+def symmetry_wishes(constraints: Sequence[Constraint]) -> list[SymmetryWish]:
+    """The wishes for symmetry that act as projections."""
+    return [c for c in constraints if isinstance(c, SymmetryWish) and c.acts_as("project")]
+
+
+@cache
+def _loaded(name: str) -> Generator:
     generator = load_generator(name)
     Request(space_group=1).require_honoured_by(generator.conditions, generator.name)
+    return generator
+
+
+def _generating(generator: Generator, constraints: Sequence[Constraint]) -> Source:
+    """Occupations from a generator under constraints with a mask."""
+    propose: Callable[..., list[Occupation]] | None = getattr(generator, "propose_occupations", None)
 
     def generated(
         request: Request, sizes: np.ndarray, weights: np.ndarray, rng: np.random.Generator
     ) -> Occupation | None:
-        asked = replace(request, n=1, target={})
-        batch = generator.sample(asked, rng=Streams(int(rng.integers(2**62)), "occupation"))
-        crystal = SymmetricCrystal.of(from_batch(batch)[0])
-        found = None if crystal is None else crystal.occupation
+        asked, own = replace(request, n=1, target={}, text=None), Streams(int(rng.integers(2**62)), "occupation")
+        found: Occupation | None
+        if propose is not None:
+            found = propose([asked], rng=own, constraints=constraints)[0]
+        else:
+            crystal = SymmetricCrystal.of(from_batch(generator.sample(asked, rng=own, constraints=constraints))[0])
+            found = None if crystal is None else crystal.occupation
         return found if found and found.group == request.space_group and len(found.numbers) in sizes else None
 
     return generated
@@ -123,6 +154,9 @@ def observed_occupation(
             elements[i] = chosen[0]
     orbits = [(z, letter) for z, own in zip(elements, pattern.letters, strict=True) for letter in own]
     return Occupation(pattern.group, tuple(orbits))
+
+
+KNOWN: dict[str, Source] = {OBSERVED: observed_occupation, RANDOM: random_occupation}
 
 
 def _fits(pattern: Pattern, request: Request, sizes: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from matgen.errors import ConfigError
 from matgen.features.similarity import dissimilarity
-from matgen.generators.masks import open_elements, permitted
+from matgen.generators.masks import open_elements, permitted, required_elements, tightened
 from matgen.generators.substitution import Substitution
 from matgen.generators.templates import reduced
 
@@ -55,6 +55,7 @@ class Proposals:
         tries: int,
     ) -> None:
         self.library, self.constraints, self.tries = library, constraints, tries
+        request = tightened(request, constraints)
         self.wanted = _numbers(request)
         self.templates = [i for i, t in enumerate(library.templates) if self._fits(i, t, request, max_atoms)]
         if not self.templates:
@@ -63,26 +64,27 @@ class Proposals:
                 where="library",
                 fix="Ask for less, or give a larger library.",
             )
-        allowed = open_elements(request.n_atoms or max_atoms, constraints)
+        sizes = {len(library.templates[i].slots) for i in self.templates}
+        allowed = np.logical_or.reduce([open_elements(size, constraints) for size in sizes])
         if len(self.wanted):
             allowed = allowed & np.isin(np.arange(len(allowed)), self.wanted)
-        self.substitution = Substitution(allowed)
+        self.substitution = Substitution(allowed, required_elements(constraints))
 
-    def draw(self, rng: np.random.Generator) -> Structure:
-        """One structure.
+    def draw(self, rng: np.random.Generator) -> tuple[Structure, int]:
+        """One structure, and how many draws each of those took among which it was chosen.
 
         Raises:
             ConfigError: No allowed substitution was found.
         """
         found: list[tuple[float, int, np.ndarray]] = []
-        for _ in range(self.tries * LONGEST_SEARCH):
+        drawn = 0
+        while drawn < self.tries * LONGEST_SEARCH and len(found) < self.tries:
+            drawn += 1
             index = self.templates[rng.integers(len(self.templates))]
             template = self.library.templates[index]
             filled = self._fill(template, rng)
             if filled is not None and self._is_new(template, filled):
                 found.append((_cost(template, filled), index, filled))
-            if len(found) == self.tries:
-                break
         if not found:
             raise ConfigError(
                 "no template can be filled with allowed elements in a new way.",
@@ -90,7 +92,7 @@ class Proposals:
                 fix="Allow more elements, or give a larger library.",
             )
         _, index, filled = min(found, key=lambda one: one[0])
-        return self.library.templates[index].fill(filled, self.library.volumes)
+        return self.library.templates[index].fill(filled, self.library.volumes), -(-drawn // len(found))
 
     def _fits(self, index: int, template: Template, request: Request, max_atoms: int) -> bool:
         atoms = len(template.slots)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from pymatgen.core import Composition, Lattice, Structure
 
 from matgen.data.structures import to_batch
@@ -21,7 +22,14 @@ from matgen.features.distances import shortest_distances
 from matgen.features.volumes import elemental_volumes
 from matgen.features.wyckoff import centring
 from matgen.generators.base import GENERATORS, Generator
-from matgen.generators.masks import open_elements, permitted, require_permitted
+from matgen.generators.masks import (
+    masking,
+    open_elements,
+    permitted,
+    require_permitted,
+    required_elements,
+    tightened,
+)
 from matgen.generators.occupations import SYMPREC, fill
 
 if TYPE_CHECKING:
@@ -43,12 +51,19 @@ Orbits = list[tuple[int, "Position"]]
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is open of one sample: sizes of the primitive cell, counts by element where given, allowed elements."""
+    """What is open of one sample.
+
+    Args:
+        sizes: Of the primitive cell.
+        unit: Counts by element of the formula unit, where given.
+        required: Elements that must occur.
+        others: Elements that may occur besides.
+    """
 
     sizes: np.ndarray
     unit: dict[int, int]
-    elements: np.ndarray
-    all_of_them: bool
+    required: np.ndarray
+    others: np.ndarray
 
 
 @GENERATORS.register("random-symmetric")
@@ -80,8 +95,13 @@ class RandomSymmetric(Generator):
         request.require_honoured_by(self.conditions, self.name)
         if options:
             raise ConfigError(f"there is no option {sorted(options)[0]!r}.", where=self.name)
+        request = tightened(request, constraints)
         wanted = self._wanted(request, constraints)
-        return to_batch(self._draw(request, wanted, constraints, stream) for stream in rng.many(request.n))
+        drawn = (self._draw(request, wanted, constraints, stream) for stream in rng.many(request.n))
+        made, attempts = zip(*drawn, strict=True)
+        batch = to_batch(made)
+        batch.attempts = torch.tensor(attempts)
+        return batch
 
     def _wanted(self, request: Request, constraints: Sequence[Constraint]) -> _Wanted:
         unit = {}
@@ -89,42 +109,56 @@ class RandomSymmetric(Generator):
             amounts = Composition(request.formula).reduced_composition.get_el_amt_dict()
             unit = {number(symbol): round(count) for symbol, count in amounts.items()}
             require_permitted(np.repeat(list(unit), list(unit.values())), constraints)
-        step, named = max(sum(unit.values()), 1), len(request.elements)
+        required = required_elements(constraints)
+        if request.elements:
+            required = np.array(sorted(number(symbol) for symbol in request.elements))
+        sizes = self._sizes(request, sum(unit.values()), len(required), constraints)
+        if unit:
+            return _Wanted(sizes, unit, required, required[:0])
+        elements = np.flatnonzero(np.logical_or.reduce([open_elements(int(a), constraints) for a in sizes]))
+        elements = elements[np.isfinite(covalent_radius()[elements])]
+        if not len(elements) or not np.isin(required, elements).all():
+            raise ConfigError("the request and the constraints leave no element to choose.", where="constraints")
+        others = required[:0] if request.elements else np.setdiff1d(elements, required)
+        return _Wanted(sizes, unit, required, others)
+
+    def _sizes(self, request: Request, unit: int, required: int, constraints: Sequence[Constraint]) -> np.ndarray:
+        """Numbers of atoms that hold the required elements and for which the constraints leave a choice."""
+        step = max(unit, 1)
         sizes = np.arange(step, self.max_atoms + 1, step)
         if request.n_atoms is not None:
             sizes = np.array([request.n_atoms]) if request.n_atoms % step == 0 else sizes[:0]
-        sizes = sizes[sizes >= max(named, 1)]
+        sizes = sizes[sizes >= max(required, 1)]
+        if masking(constraints) and not unit:
+            sizes = np.array([a for a in sizes if open_elements(int(a), constraints).any()], dtype=int)
         if not len(sizes):
             raise ConfigError(f"no cell of at most {self.max_atoms} atoms fits the request.", where="n_atoms")
-        elements = np.flatnonzero(open_elements(int(sizes[-1]), constraints))
-        if named:
-            wished = [number(symbol) for symbol in request.elements]
-            elements = np.intersect1d(elements, wished)
-        elements = elements[np.isfinite(covalent_radius()[elements])]
-        if not unit and len(elements) < max(named, 1):
-            raise ConfigError("the request and the constraints leave no element to choose.", where="constraints")
-        return _Wanted(sizes, unit, elements, bool(named))
+        return sizes
 
     def _draw(
         self, request: Request, wanted: _Wanted, constraints: Sequence[Constraint], rng: np.random.Generator
-    ) -> Structure:
+    ) -> tuple[Structure, int]:
+        """A structure, and how many compositions, arrangements and coordinates were drawn for it."""
         best: Structure | None = None
-        widest = -1.0
+        widest, attempts = -1.0, 0
         for _ in range(50 * self.tries):
             group = request.space_group or int(rng.integers(1, 231))
             orbits = _orbits(group, wanted, rng)
+            attempts += 1
             if not orbits or not _allowed(orbits, wanted, constraints):
                 continue
+            attempts -= 1
             for _ in range(self.tries if any(p.free for _, p in orbits) else 3):
+                attempts += 1
                 made = _structure(group, orbits, self.spread, rng)
                 openness = _openness(made)
                 if openness <= widest or space_group_number(made, SYMPREC) != group:
                     continue
                 best, widest = made, openness
                 if openness >= CLOSEST:
-                    return made
+                    return made, attempts
             if best is not None:
-                return best
+                return best, attempts
         raise ConfigError(
             "no arrangement on Wyckoff positions was found for the request.",
             where="space_group",
@@ -137,8 +171,9 @@ def _orbits(group: int, wanted: _Wanted, rng: np.random.Generator) -> Orbits | N
     if wanted.unit:
         step = size // sum(wanted.unit.values())
         return fill(group, [(z, n * step) for z, n in wanted.unit.items()], rng)
-    kinds = len(wanted.elements) if wanted.all_of_them else int(rng.integers(1, min(4, len(wanted.elements), size) + 1))
-    chosen = rng.choice(wanted.elements, kinds, replace=False)
+    fewest, most = len(wanted.required), len(wanted.required) + len(wanted.others)
+    kinds = int(rng.integers(max(1, fewest), min(max(4, fewest), most, size) + 1))
+    chosen = rng.permutation([*wanted.required, *rng.choice(wanted.others, kinds - fewest, replace=False)]).astype(int)
     extra = rng.multinomial(size - kinds, np.full(kinds, 1 / kinds))
     return fill(group, [(int(z), int(n) + 1) for z, n in zip(chosen, extra, strict=True)], rng)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import torch
 from pymatgen.core import Composition, Lattice, Structure
 
 from matgen.data.structures import read_structures, to_batch
 from matgen.errors import ConfigError, did_you_mean
 from matgen.generators.base import GENERATORS, Generator
-from matgen.generators.masks import require_permitted
+from matgen.generators.masks import require_permitted, tightened
 from matgen.generators.proposals import Proposals
 from matgen.generators.prototypes import prototype_library
 from matgen.generators.ranker import PlacementRanker, likeness, most_likely_first, shipped_ranker, votes_by_cost
@@ -55,7 +56,8 @@ class Retrieval(Generator):
     further structure, the list is gone through again with displaced atoms, so that a relaxation can leave the
     template's symmetry.
 
-    Without a formula, each sample draws templates and replaces ions by similar ones so that charges add up to zero.
+    Without a formula, each sample draws templates and replaces ions by similar ones so that charges add up to zero;
+    required elements get a slot first. ``attempts`` tells how many draws one took that constraints allow.
 
     Args:
         library: Folder of an ingested data set, or a structure file; by default the structure types that come with
@@ -136,12 +138,16 @@ class Retrieval(Generator):
         request.require_honoured_by(self.conditions, self.name)
         if options:
             raise ConfigError(f"there is no option {sorted(options)[0]!r}.", where="retrieval", fix="Known: 'ranker'.")
+        request = tightened(request, constraints)
         if request.formula is not None:
             ranking = self.ranking if ranker is None else _known_ranking(ranker)
             found = self._most_likely(request, constraints, ranking, rng.start + request.n)
             return to_batch(_nth(found, rng.start + i, rng.at(i)) for i in range(request.n))
         proposals = Proposals(self.library, request, constraints, self.max_atoms, self.tries)
-        return to_batch(proposals.draw(stream) for stream in rng.many(request.n))
+        made, attempts = zip(*(proposals.draw(stream) for stream in rng.many(request.n)), strict=True)
+        batch = to_batch(made)
+        batch.attempts = torch.tensor(attempts)
+        return batch
 
     def sample_each(
         self,

@@ -11,9 +11,9 @@ from torch_geometric.data import Batch
 from matgen.data.structures import from_data
 from matgen.data.symmetry import space_group_number
 from matgen.errors import ConfigError
-from matgen.generators.drawing import draw, open_sizes, solve_in_chunks
+from matgen.generators.drawing import draw_wished, open_sizes, solve_in_chunks
 from matgen.generators.masks import permitted
-from matgen.generators.occupations import OBSERVED, SYMPREC, source_of
+from matgen.generators.occupations import OBSERVED, SYMPREC, source_of, symmetry_wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ def solve_as_asked(
         requests: What is asked of each sample.
         solve: From noise to crystals.
         rng: Streams by sample index.
-        constraints: Masks limit the cell sizes.
+        constraints: Masks limit the cell sizes, wishes for symmetry that project the space groups and occupations.
         occupations: Source of occupied Wyckoff positions, see :func:`matgen.generators.occupations.source_of`.
 
     Raises:
@@ -65,25 +65,26 @@ def solve_as_asked(
     """
     streams, sizes = rng.many(len(requests)), open_sizes(model, constraints)
     done: dict[int, Data] = {}
-    source = source_of(occupations)
-    rejecting = any(request.space_group is not None for request in requests)
+    source, wishes = source_of(occupations, constraints), symmetry_wishes(constraints)
+    rejecting = bool(wishes) or any(request.space_group is not None for request in requests)
     for attempt in range(1, ROUNDS + 1):
         left = [i for i in range(len(requests)) if i not in done]
         if not left:
             break
-        draws = [draw(model, requests[i], streams[i], sizes, source) for i in left]
+        draws = [draw_wished(model, requests[i], streams[i], sizes, source, wishes) for i in left]
         for i, drawn, data in zip(left, draws, solve_in_chunks(draws, solve).to_data_list(), strict=True):
             _fix(data, requests[i])
-            if attempt > PLAIN and not _as_asked(data, requests[i], constraints):
+            if attempt > PLAIN and not _as_asked(data, drawn.request, constraints):
                 _displace(data, drawn)
-            if _as_asked(data, requests[i], constraints):
+            if _as_asked(data, drawn.request, constraints):
                 done[i] = data
                 if rejecting:
                     data.attempts = torch.tensor([attempt])
     if len(done) < len(requests):
-        missing = next(requests[i].space_group for i in range(len(requests)) if i not in done)
+        asked = next(requests[i].space_group for i in range(len(requests)) if i not in done)
+        missing = f"of space group {asked}" if asked else "as " + " and ".join(wish.name for wish in wishes) + " want"
         raise ConfigError(
-            f"{ROUNDS} draws gave no crystal of space group {missing}, only of higher symmetry.",
+            f"{ROUNDS} draws gave no crystal {missing}, only of higher symmetry or other elements.",
             where="space_group",
             fix="Ask for more atoms, another composition or another space group.",
         )
@@ -114,5 +115,7 @@ def _as_asked(data: Data, request: Request, constraints: Sequence[Constraint]) -
     if request.elements and {e.symbol for e in structure.composition} != set(request.elements):
         return False
     if request.formula is None and not permitted(data.numbers.numpy(), constraints):
+        return False
+    if not all(wish.check([structure]).passed[0] for wish in symmetry_wishes(constraints)):
         return False
     return space_group_number(structure, SYMPREC) == request.space_group

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from matgen.constraints.symmetry import SymmetryWish
 from matgen.generators.dense import Crystals
 from matgen.generators.guidance import BEGIN, SETTLING, Guidance, batch_of
 from matgen.generators.paths import shortest
@@ -176,12 +177,13 @@ class Steering:
             model: The generator.
             draws: The samples.
             x: Their noise.
-            constraints: Those that act as a penalty guide, those that project do so after every step.
+            constraints: Those that act as a penalty guide, those that project do so after every step; of wishes for
+                symmetry the subspaces of the draws know.
             strength: Of the guidance.
         """
         field = SymmetryField.of([d.subspace for d in draws], x.real.shape[1])
         guidance = Guidance.of(model, constraints, strength)
-        projections = [c for c in constraints if c.acts_as("project")]
+        projections = [c for c in constraints if c.acts_as("project") and not isinstance(c, SymmetryWish)]
         return cls(model, x.real, guidance, field, Pins.of(model, draws, x), projections)
 
     def begin(self, x: Crystals) -> Crystals:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,8 @@ from matgen.elements import N_NUMBERS, elements, metals, symbols
 from matgen.features.similarity import dissimilarity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matgen.generators.templates import Template
 
 ION_RANGE = 10.0
@@ -69,34 +71,57 @@ class Substitution:
 
     Args:
         allowed: (119,) elements that may occur.
+        required: (R,) elements of which each gets a slot first.
     """
 
-    def __init__(self, allowed: np.ndarray) -> None:
-        self.allowed = allowed
-        self._charges: dict[tuple[tuple[int, int], ...], ChargeSets | None] = {}
+    def __init__(self, allowed: np.ndarray, required: Sequence[int] | np.ndarray = ()) -> None:
+        self.allowed, self.required = allowed, np.asarray(required, dtype=int)
+        self._charges: dict[tuple[tuple[int, ...], ...], ChargeSets | None] = {}
 
     def draw(self, template: Template, rng: np.random.Generator) -> np.ndarray | None:
         """(S,) distinct elements for the slots, or None where this draw failed."""
-        charges = self._charge_sets(template)
+        if len(self.required) > len(template.elements):
+            return None
+        places = self._places(template, rng)
+        charges = self._charge_sets(template, places)
         if charges is not None:
             filled: np.ndarray | None = charges.draw(rng)
         elif metal_atoms()[template.elements].all():
-            filled = self._draw_metals(template, rng)
+            filled = self._draw_metals(template, places, rng)
         else:
             return None
         return filled if filled is not None and len(set(filled.tolist())) == len(filled) else None
 
-    def _draw_metals(self, template: Template, rng: np.random.Generator) -> np.ndarray | None:
-        weights = np.exp(-dissimilarity()[template.elements] / ATOM_RANGE) * (self.allowed & metal_atoms())
+    def _places(self, template: Template, rng: np.random.Generator) -> tuple[int, ...]:
+        """A slot for each required element; slots of similar elements are likelier."""
+        if not len(self.required):
+            return ()
+        choices = np.array(list(permutations(range(len(template.elements)), len(self.required))))
+        far = dissimilarity()[template.elements[choices], self.required].sum(axis=1) / ION_RANGE
+        weights = np.exp(far.min() - far)
+        return tuple(choices[rng.choice(len(choices), p=weights / weights.sum())].tolist())
+
+    def _open(self, template: Template, places: tuple[int, ...]) -> np.ndarray:
+        """(S, 119) elements that may come on each slot, required ones on theirs alone."""
+        found = np.tile(self.allowed, (len(template.elements), 1))
+        found[:, self.required] = False
+        for place, element in zip(places, self.required, strict=True):
+            found[place] = np.arange(N_NUMBERS) == element
+        return found & self.allowed
+
+    def _draw_metals(self, template: Template, places: tuple[int, ...], rng: np.random.Generator) -> np.ndarray | None:
+        weights = np.exp(-dissimilarity()[template.elements] / ATOM_RANGE)
+        weights = weights * (self._open(template, places) & metal_atoms())
         if not weights.any(axis=1).all():
             return None
         return np.array([rng.choice(N_NUMBERS, p=row / row.sum()) for row in weights])
 
-    def _charge_sets(self, template: Template) -> ChargeSets | None:
-        key = tuple(zip(template.elements.tolist(), template.counts.tolist(), strict=True))
+    def _charge_sets(self, template: Template, places: tuple[int, ...]) -> ChargeSets | None:
+        key = (*zip(template.elements.tolist(), template.counts.tolist(), strict=True), places)
         if key not in self._charges:
             known = formal_charges(template)
-            self._charges[key] = None if known is None else ChargeSets.of(template, known, self.allowed)
+            allowed = self._open(template, places)
+            self._charges[key] = None if known is None else ChargeSets.of(template, known, allowed)
         return self._charges[key]
 
 
@@ -116,11 +141,11 @@ class ChargeSets:
 
     @classmethod
     def of(cls, template: Template, known: np.ndarray, allowed: np.ndarray) -> ChargeSets | None:
-        """All sets for a template whose slots have the charges ``known`` (S,); None where there is none."""
+        """All sets for a template whose slots have the charges ``known`` (S,) and may hold ``allowed`` (S, 119)."""
         table = ions()
         far = dissimilarity()[np.ix_(template.elements, table.numbers)] / ION_RANGE
         jump = np.abs(table.charges - known[:, None])
-        affinity = np.exp(-far - jump / CHARGE_RANGE) * allowed[table.numbers]
+        affinity = np.exp(-far - jump / CHARGE_RANGE) * allowed[:, table.numbers]
         affinity[(jump >= WIDEST_CHARGE) | (np.sign(table.charges) != np.sign(known)[:, None])] = 0.0
         options = [np.unique(table.charges[row > 0]) for row in affinity]
         sets = [c for c in product(*options) if np.dot(c, template.counts) == 0]

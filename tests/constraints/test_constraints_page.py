@@ -18,18 +18,21 @@ def test_the_table_is_complete_and_true():
     assert listed == {name: list(kind.roles()) for name, kind in CONSTRAINTS}
 
 
-def test_the_example_of_ones_own_works(tmp_path):
+def test_the_examples_of_ones_own_work(tmp_path):
     from matgen.registry import USER_FILES, load_user_file
 
-    path = tmp_path / "mine.py"
-    path.write_text(re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1])
     before = list(USER_FILES)
-    load_user_file(path)
+    for i, block in enumerate(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)):
+        path = tmp_path / f"mine{i}.py"
+        path.write_text(block)
+        load_user_file(path)
     try:
-        (heavy,) = build_constraints([{"heavy": {"low": 5}}])
+        heavy, light = build_constraints([{"heavy": {"low": 5}}, "lighter_than"])
         gold = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.08), ["Au"], [[0, 0, 0]])
         ice = Structure(Lattice.cubic(3.5), ["Li"], [[0, 0, 0]])
         assert heavy.check([gold, ice]).passed.tolist() == [True, False]
+        assert light.check([gold, ice]).reasons == ("19.3 g/cm³ is too heavy", None)
     finally:
         USER_FILES[:] = before
         CONSTRAINTS._parts.pop("heavy")
+        CONSTRAINTS._parts.pop("lighter_than")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from matgen.constraints.screening import screen
 from matgen.constraints.specification import build_constraints
@@ -90,3 +92,11 @@ def test_molecules_are_screened_like_crystals():
 def test_impossible_settings_are_refused(spec):
     with pytest.raises(ConfigError):
         build_constraints([spec])
+
+
+def test_the_mask_of_a_weight_leaves_hydrogen_for_the_rest():
+    (weight,) = build_constraints([{"molecular_weight": {"high": 18.1}}], "mask")
+    numbers, real = torch.tensor([[6, 0, 0, 0, 0]]), torch.ones(1, 5, dtype=torch.bool)
+    assert weight.mask(numbers, real)[0, 1].nonzero()[:, 0].tolist()[-1] == 1  # methane and nothing else
+    assert weight.permits(np.array([8, 1, 1]))  # water
+    assert not weight.permits(np.array([8, 1, 1, 1, 1]))

@@ -38,7 +38,8 @@ def test_roles_survive_spelling_and_building():
         ({"density": {"roles": ["mask"]}}, "'density' cannot act as 'mask'"),
         ({"density": {"roles": ["penality"]}}, "Did you mean 'penalty'"),
         ({"density": {"roles": []}}, "no role is named"),
-        ({"crystal_system": {"systems": ["cubic"]}}, "'crystal_system' cannot act as"),
+        ({"coordination": {"ranges": ["Ti 6"]}}, "'coordination' cannot act as"),
+        ({"space_group": {"numbers": [62], "roles": ["mask"]}}, "'space_group' cannot act as 'mask'"),
     ],
 )
 def test_a_role_that_is_lacking_is_refused_at_load(spec, message):

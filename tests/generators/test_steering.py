@@ -131,3 +131,30 @@ def test_occupations_may_come_from_a_generator(model):
     assert [space_group_number(s, 0.01) for s in from_batch(batch)] == [194, 194]
     with pytest.raises(ConfigError, match="cannot honour 'space_group'"):
         model.sample(asked, rng=Streams(0, "source"), steps=2, occupations="vae-mp20")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"space_group": {"numbers": [62, 225]}},
+        {"crystal_system": {"systems": ["tetragonal"]}},
+        {"wyckoff": {"required": ["Ti b"], "space_group": 221}},
+    ],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_wishes_for_symmetry_act_as_projections(model, spec):
+    acting = build_acting([spec, {"elements": {"forbidden": ["O"]}}])
+    model.require_usable(acting)
+    batch, made = draw(model, acting, n=3)
+    assert all(constraint.check(made).passed.all() for constraint in acting)
+    assert batch.attempts.tolist() >= [1, 1, 1]
+    assert {space_group_number(s, 0.01) for s in made} <= acting[0].groups
+
+
+def test_the_wyckoff_transformer_proposes_occupations_and_keeps_masks(model):
+    neutral = build_acting(["charge_neutral", {"elements": {"only": ["Li", "Mg", "O", "F"]}}])
+    how = {"steps": 2, "occupations": "gpt-mp20"}
+    batch = model.sample(Request(n=3, space_group=225), rng=Streams(2, "source"), constraints=neutral, **how)
+    made = from_batch(batch)
+    assert [space_group_number(s, 0.01) for s in made] == [225, 225, 225]
+    assert all(constraint.check(made).passed.all() for constraint in neutral)
