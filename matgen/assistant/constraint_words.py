@@ -73,7 +73,9 @@ def _kept(formula: str, constraint: Constraint, score: float, reasons: Sequence[
         case "charge_neutral":
             states = next((m[1] for r in reasons if (m := re.search(r"charge neutral as (.+)", r))), "")
             return _charges(formula, states)
-    given = ", ".join(f"{k} {v}" for k, v in vars(constraint).items() if v not in (None, (), ""))
+    given = ", ".join(
+        f"{k} {v}" for k, v in vars(constraint).items() if not k.startswith("_") and v not in (None, (), "")
+    )
     return f"{formula} satisfies the constraint {constraint.name}{_bracketed(given)}."
 
 

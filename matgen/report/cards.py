@@ -10,7 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 from rdkit import Chem
 
-from matgen.data.molecules import smiles_of, with_geometry
+from matgen.data.molecules import smiles_of, to_rdkit, with_geometry
 from matgen.data.structures import STRUCTURE_COLUMNS, formula_of, is_molecule
 from matgen.report.charts import is_first_front
 from matgen.report.crystal import DrawnCell, conventional, draw_cell, draw_molecule, element_style
@@ -18,6 +18,7 @@ from matgen.report.fields import (
     FIELDS,
     Field,
     field_of,
+    fixed,
     flag,
     formula,
     is_missing,
@@ -29,6 +30,7 @@ from matgen.report.fields import (
 )
 from matgen.report.formula_drawing import drawn_formula
 from matgen.report.poster import poster
+from matgen.surrogates.fragment_attribution import atom_weights, predicted_contributions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 ELSEWHERE = {"rank", "formula", "id", "space_group", "n_atoms", "nearest_known", "generator", "relax_status"}
 """Columns that the card shows outside its list of numbers."""
+GROUPS = 4
+"""Groups whose contribution is written out."""
 LINES = {"nearest_known": "Nearest known", "competing_phases": "Competing phases"}
 
 
@@ -58,6 +62,15 @@ class Badge:
 
     text: str
     kind: str
+
+
+@dataclass(frozen=True)
+class GroupMap:
+    """A structural formula whose groups are coloured by what they do to a prediction, and the same in words."""
+
+    label: str
+    drawing: Markup
+    words: list[str]
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,7 @@ class Card:
     cif_name: str
     cif: str
     formula_drawing: Markup
+    maps: list[GroupMap]
 
     def payload(self) -> dict[str, Any]:
         """The cells for the 3-D view."""
@@ -126,7 +140,21 @@ def _card(place: int, row: dict[str, Any], structure: Structure, quantities: lis
         cif_name=f"{file}.mol" if molecular else f"{file}.cif",
         cif=_file(structure),
         formula_drawing=drawn_formula(structure, f"Structural formula of {name}") if molecular else Markup(""),
+        maps=_maps(row, structure, name) if molecular else [],
     )
+
+
+def _maps(row: Mapping[str, Any], structure: Structure, name: str) -> list[GroupMap]:
+    """One map for each property that a shipped surrogate of molecules predicted."""
+    atoms = to_rdkit(structure).GetNumAtoms()
+    found = []
+    for prop, groups in predicted_contributions(row, structure).items():
+        field = field_of(prop)
+        label = f"Groups of {name} that raise (blue) or lower (orange) the predicted {field.label.lower()}"
+        drawing = drawn_formula(structure, label, atom_weights(groups, atoms).tolist())
+        words = [f"{g.smiles} {fixed(g.contribution, field.digits)} {field.unit}".strip() for g in groups[:GROUPS]]
+        found.append(GroupMap(field.label, drawing, words))
+    return found
 
 
 def _file(structure: Structure) -> str:

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from matgen.report.records import Records
 
 MEANINGS = {
-    "sample": "structures proposed by the generators",
+    "sample": "proposed by the generators",
     "screen": "rules of chemistry and geometry",
-    "novelty": "neither repeats nor known structures",
+    "novelty": "neither repeats nor known",
     "promote": "quick estimates choose which are worth relaxing",
     "relax": "relaxed with the potential, then screened again",
     "hull": "energies measured from the reference hull",
     "distinct": "still neither repeats nor known after relaxation",
     "predict": "properties predicted with their uncertainty",
+    "quantum": "the most promising relaxed by GFN2-xTB, with frontier orbitals",
     "rank": "ordered by all objectives together",
 }
 """What the stages of a discovery ask of a structure."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import yaml
 
 from matgen.data.candidates import ACCEPTED, REJECTED, Candidates
-from matgen.data.structures import read_structures
+from matgen.data.structures import is_molecule, read_structures
 from matgen.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ class Records:
     def rejected(self) -> pd.DataFrame:
         """One row a rejected structure."""
         return self.candidates.rejected
+
+    @property
+    def noun(self) -> str:
+        """What the candidates are: ``molecule`` where all of them are, else ``structure``."""
+        structures = [*self.candidates.structures, *self.candidates.rejected_structures]
+        return "molecule" if structures and all(map(is_molecule, structures)) else "structure"
 
 
 def read_records(source: str | os.PathLike[str] | HasFolder) -> Records:

@@ -43,7 +43,7 @@ def headline(records: Records) -> str:
     """What came out, in one line."""
     found = successes(records.table)
     if found is None:
-        return f"{_count(len(records.table), 'candidate')} from {_count(total(records), 'structure')}"
+        return f"{_count(len(records.table), 'candidate')} from {_count(total(records), records.noun)}"
     new = _count(found, "new crystal candidate") if found else "No new crystal candidate"
     return f"{new} within {NEAR_HULL:g} eV/atom of the reference hull"
 
@@ -52,7 +52,7 @@ def lead(records: Records) -> str:
     """What was done and what came out, in a few sentences; only what the records say."""
     was = "was" if total(records) == 1 else "were"
     said = [
-        f"{_count(total(records), 'structure')} {was} proposed{_by(records)}.",
+        f"{_count(total(records), records.noun)} {was} proposed{_by(records)}.",
         f"{_number(len(records.rejected))} left on the way, each with a recorded reason; "
         f"{_number(len(records.table))} remain{' and are ranked below' if 'rank' in records.table else ''}.",
         _stability(records),
@@ -76,7 +76,8 @@ def caution(records: Records) -> str:
 def figures(records: Records) -> list[Figure]:
     """Key figures, as many as the records allow."""
     table = records.table
-    found = [Figure(_number(total(records)), "structures proposed"), Figure(_number(len(table)), "candidates ranked")]
+    proposed = Figure(_number(total(records)), f"{records.noun}s proposed")
+    found = [proposed, Figure(_number(len(table)), "candidates ranked")]
     if (n := successes(table)) is not None:
         found.append(Figure(_number(n), f"valid, unique, new, ≤ {NEAR_HULL:g} eV/atom above hull"))
     energies = [e for e in map(number, table.get("e_above_hull", ())) if e is not None]
@@ -126,7 +127,7 @@ def _novelty(records: Records) -> str:
     new = sum(bool(flag(value)) for value in records.table["novel"])
     reference = protocol(records).get("Novelty reference", "")
     are = f"{_share(new, len(records.table))} {'is' if new < 2 else 'are'} new"
-    return f"{are}: no known structure{f' of {reference}' if reference else ''} matches." if new else f"{are}."
+    return f"{are}: no known {records.noun}{f' of {reference}' if reference else ''} matches." if new else f"{are}."
 
 
 def _thin(table: pd.DataFrame) -> str:

@@ -128,8 +128,9 @@ def _spelled(molecule: Mol, atoms: Sequence[int]) -> str:
     """SMILES of a group with a star at each cut bond."""
     inside = set(atoms)
     cut = [b.GetIdx() for b in molecule.GetBonds() if (b.GetBeginAtomIdx() in inside) != (b.GetEndAtomIdx() in inside)]
-    parts = Chem.GetMolFrags(Chem.FragmentOnBonds(molecule, cut, dummyLabels=[(0, 0)] * len(cut)), asMols=True,
-                             sanitizeFrags=False, frags=(places := []))  # fmt: skip
+    pieces = Chem.FragmentOnBonds(molecule, cut, dummyLabels=[(0, 0)] * len(cut))
+    places: list[int] = []
+    parts: Any = Chem.GetMolFrags(pieces, asMols=True, sanitizeFrags=False, frags=places)
     owner = places[min(inside)]
     return str(Chem.MolToSmiles(parts[owner]))
 

@@ -11,7 +11,14 @@ from matgen.data.molecules import embed
 from matgen.report.cards import cards
 from matgen.report.crystal import draw_molecule
 from matgen.report.formula_drawing import drawn_formula
+from matgen.report.page import render
 from matgen.report.records import Records
+from matgen.report.summary import headline, lead
+
+
+def render_of(records):
+    records.candidates.write(records.folder)
+    return render(records, 1)
 
 
 def test_a_formula_is_drawn_with_marks_where_weights_are():
@@ -42,3 +49,24 @@ def test_the_card_of_a_molecule_shows_formula_conformer_and_download(tmp_path):
     assert card.cif_name == "C2H6O-a.mol"
     assert card.lattice == "CCO"
     assert list(card.cells) == ["Conformer"]
+
+
+def test_groups_that_drive_a_prediction_are_drawn_on_the_molecule(tmp_path):
+    row = {"id": ["a"], "smiles": ["CCCCCCO"], "formula": ["C6H14O"], "log10_solubility": [-1.2], "rank": [1]}
+    table = pd.DataFrame({**row, "log10_solubility_std": [0.4]})
+    records = Records(tmp_path, Candidates(table, [embed("CCCCCCO", 1)]))
+    (card,) = cards(records, 1)
+    (drawn,) = card.maps
+    assert drawn.drawing.count("<ellipse") == 7
+    assert any(text.startswith("*CCCCCC −") for text in drawn.words)
+    assert any(text.startswith("*O ") and "−" not in text for text in drawn.words)
+    assert str(drawn.drawing) in render_of(records)
+
+
+def test_a_report_of_molecules_speaks_of_molecules(tmp_path):
+    table = pd.DataFrame({"id": ["a"], "smiles": ["CCO"], "formula": ["C2H6O"], "novel": [True]})
+    records = Records(tmp_path, Candidates(table, [embed("CCO", 1)]))
+    words = " ".join([headline(records), lead(records), render_of(records)])
+    assert "1 molecule was proposed" in words
+    assert "no known molecule matches" in words
+    assert "structures entered" not in words
