@@ -12,10 +12,13 @@ from rdkit import RDConfig
 from rdkit.Chem import QED, Descriptors, FilterCatalog, rdMolDescriptors
 
 from matgen.constraints.base import CONSTRAINTS
+from matgen.constraints.choices import spread
 from matgen.constraints.molecule import MoleculeConstraint, within
+from matgen.elements import elements
 from matgen.errors import ConfigError, MissingPackageError
 
 if TYPE_CHECKING:
+    import torch
     from rdkit.Chem import Mol
 
 Catalogue = Literal["PAINS", "BRENK", "NIH", "CHEMBL"]
@@ -126,6 +129,8 @@ class DrugLike(MoleculeConstraint):
 class MolecularWeight(MoleculeConstraint):
     """Molecular weight within a window, both ends allowed. The score is the weight.
 
+    As a mask it keeps the upper end alone: whatever is written next, the molecule can still end below it.
+
     Args:
         low: g/mol.
         high: g/mol.
@@ -144,6 +149,16 @@ class MolecularWeight(MoleculeConstraint):
         """Average weight, hydrogens included."""
         weight = molecular_weight(molecule)
         return weight, within("molecular weight", weight, self.low, self.high, "g/mol")
+
+    def mask(self, numbers: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """(S, A, Z) True at elements that leave at least the weight of hydrogen for every other atom."""
+        import torch
+
+        masses = [0.0 if element is None else float(element.atomic_mass) for element in elements()]
+        weights = torch.tensor(masses, dtype=torch.float64, device=numbers.device)
+        left = ((numbers == 0) & real).sum(1)
+        rest = self.high - weights[numbers].sum(1) - weights[1] * (left - 1)
+        return spread(weights <= rest[:, None], numbers, real)
 
 
 def molecular_weight(molecule: Mol) -> float:

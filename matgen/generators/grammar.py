@@ -15,6 +15,7 @@ import numpy as np
 
 from matgen.errors import ConfigError
 from matgen.generators.vocabulary import ATOM, CLOSE, OPEN, RING, RINGS
+from matgen.generators.weight_budget import HYDROGEN, WeightBudget
 
 if TYPE_CHECKING:
     from matgen.generators.vocabulary import Vocabulary
@@ -23,7 +24,7 @@ MARGIN = 16
 """Tokens before the last possible one at which a molecule begins to close."""
 NONE = -1
 _STATE = ("free", "bare", "parent", "atoms", "current", "stack", "depth", "fresh", "opened", "ring_atom", "ring_order",
-          "ring_depth", "closed_to", "debt", "written", "ahead", "locked")  # fmt: skip
+          "ring_depth", "closed_to", "debt", "written", "ahead", "locked", "weight")  # fmt: skip
 """The arrays with one row a molecule."""
 
 
@@ -39,15 +40,26 @@ class Grammar:
         molecules: S.
         length: L, the end included.
         allowed: (V,) tokens that may occur at all; branches, rings and the end always may.
+        heaviest: Largest molecular weight, g/mol.
     """
 
-    def __init__(self, vocabulary: Vocabulary, molecules: int, length: int, allowed: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        molecules: int,
+        length: int,
+        allowed: np.ndarray | None = None,
+        heaviest: float = np.inf,
+    ) -> None:
         s = molecules
         self.vocabulary, self.length = vocabulary, length
         self.kind, self.order, self.digit = (vocabulary.column(name) for name in ("kind", "order", "digit"))
         self.capacity, self.exact = vocabulary.column("capacity"), vocabulary.column("exact")
         self.possible = np.ones(len(vocabulary), dtype=bool) if allowed is None else allowed | (self.kind != ATOM)
         self.closers = self._closers()
+        self.budget = WeightBudget.of(vocabulary, self.closers, heaviest)
+        self.weight = np.zeros(s)
+        """(S,) g/mol if all bonds that are left go to hydrogen."""
         self.free = np.zeros((s, length), dtype=np.int16)
         self.bare = np.zeros((s, length), dtype=bool)
         """(S, L) whether each atom must use all its bonds."""
@@ -96,7 +108,14 @@ class Grammar:
         out[:, 0] = settled & (self.depth == 0)
         out[:, self.kind == RING] = self._rings_allowed(here, inside)
         out &= self.possible
-        self._bring_to_an_end(out, np.flatnonzero(self.late() if hurried is None else self.late() & hurried))
+        late = self.late()
+        if self.budget.heaviest < np.inf:
+            spare = self.budget.spare(self.weight, self._atoms_to_come())
+            affordable = out & self.budget.affordable(spare)
+            affordable[:, self.kind == RING] |= out[:, self.kind == RING] & self._closing()
+            late |= (spare < self.budget.closer) | ~affordable.any(1)
+            out = np.where(late[:, None], out, affordable)
+        self._bring_to_an_end(out, np.flatnonzero(late if hurried is None else late & hurried))
         return out
 
     def advance(self, chosen: np.ndarray) -> None:
@@ -113,6 +132,15 @@ class Grammar:
         rings = (self.ring_atom != NONE).sum(1)
         needed = 1 + 3 * rings + 3 * (rings > 0) + 2 * self.depth + 3 * self.debt + self.ahead + MARGIN
         return np.asarray(self.length - self.written <= needed)
+
+    def _closing(self) -> np.ndarray:
+        """(S, V') whether each ring digit would close a ring."""
+        return np.asarray(self.ring_atom[:, self.digit[self.kind == RING]] != NONE)
+
+    def _atoms_to_come(self) -> np.ndarray:
+        """(S,) most atoms that are still written when a molecule is brought to an end now."""
+        rings = (self.ring_atom != NONE).sum(1)
+        return np.asarray(2 * rings + 2 * (rings > 0) + 2 * self.debt + self.depth + ~self.fresh)
 
     def hold(self, rows: np.ndarray) -> None:
         """Let these molecules neither end nor leave this branch until :meth:`release`: digit 0 is an open ring."""
@@ -133,7 +161,8 @@ class Grammar:
         chain = (self.kind == ATOM) & ~self.exact & (self.order == 1) & self.possible
         if not chain.any():
             raise ConfigError("no atom is left to write molecules with.", where="constraints", fix="Allow carbon.")
-        self.room = int(self.capacity[chain].max())
+        # Four bonds close every ring; sulphur and phosphorus have more, but carbon is the plainer choice.
+        self.room = 4 if (chain & (self.capacity == 4)).any() else int(self.capacity[chain].max())
         return chain & (self.capacity == self.room)
 
     def _atoms_allowed(self, here: np.ndarray, bare: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -195,6 +224,9 @@ class Grammar:
         self.debt[rows] -= np.where(joined & self.bare[rows, before], order, 0)
         self.free[rows, new] = self.capacity[token] - order
         self.bare[rows, new] = self.exact[token]
+        added = np.where(self.exact[token], 0, self.capacity[token] - order)
+        replaced = np.where(joined & ~self.bare[rows, before], order, 0)
+        self.weight[rows] += self.budget.atoms[token] + HYDROGEN * (added - replaced)
         self.debt[rows] += np.where(self.exact[token], self.capacity[token] - order, 0)
         self.parent[rows, new] = np.where(joined, before, NONE)
         self.current[rows] = new
@@ -218,6 +250,7 @@ class Grammar:
         order = np.where(closes, self.ring_order[rows, digit], self.order[chosen[rows]])
         self.free[rows, here] -= order.astype(np.int16)
         self.debt[rows] -= np.where(self.bare[rows, here], order, 0)
+        self.weight[rows] -= HYDROGEN * np.where(self.bare[rows, here], 0, order)
         self.closed_to[rows, digit] = np.where(closes, self.ring_atom[rows, digit], NONE)
         self.ring_atom[rows, digit] = np.where(closes, NONE, here)
         self.ring_order[rows, digit] = order

@@ -5,6 +5,7 @@ Shapes: S molecules, L tokens of the longest, V tokens, T targets, D width.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Batch
 
 from matgen.constraints.allowed_elements import AllowedElements
+from matgen.constraints.molecule_quality import MolecularWeight
 from matgen.data.molecules import canonical, embed, sketch
 from matgen.data.structures import to_data
 from matgen.errors import ConfigError, DataError
@@ -99,12 +101,12 @@ class MoleculeLanguage(Generator):
         """SMILES of a finished sequence of tokens."""
         raise NotImplementedError
 
-    def rules(self, molecules: int, elements: np.ndarray, fragment: str | None, linker: np.ndarray) -> Rules:
+    def rules(self, molecules: int, limits: Limits, fragment: str | None, linker: np.ndarray) -> Rules:
         """Which token may come next in each molecule.
 
         Args:
             molecules: S.
-            elements: (119,) atomic numbers that may occur.
+            limits: What may occur.
             fragment: Held fixed, see :mod:`matgen.generators.fragments`; None for none.
             linker: (S,) fewest atoms between two fragments.
         """
@@ -178,7 +180,8 @@ class MoleculeLanguage(Generator):
         Args:
             requests: What is asked of each sample.
             rng: Streams by sample index.
-            constraints: ``elements`` acts as a mask. Hydrogen is not written and must be allowed.
+            constraints: ``elements`` and the upper end of ``molecular_weight`` act as masks. Hydrogen is not written
+                and must be allowed.
             fragment: SMILES with ``*`` where something grows; two parts joined by ``.`` are linked.
             linker_atoms: Range from which the number of heavy atoms between two linked parts is drawn. It is a least
                 number: rings and branches that are begun are finished first.
@@ -186,12 +189,12 @@ class MoleculeLanguage(Generator):
         """
         for request in requests:
             request.require_honoured_by(self.conditions, self.name)
-        how, elements = Decoding(**options), writable_elements(constraints)
+        how, limits = Decoding(**options), limits_of(constraints)
         streams = rng.many(len(requests))
         uniform = np.stack([stream.random(self.length, dtype=np.float32) for stream in streams])
         least, most = linker_atoms
         linker = np.array([stream.integers(least, most + 1) for stream in streams])
-        rules = self.rules(len(requests), elements, fragment, linker)
+        rules = self.rules(len(requests), limits, fragment, linker)
         rooted = torch.full((len(requests),), fragment is not None)
         with torch.no_grad():
             first = self.begin(self._wanted(requests), rooted)
@@ -231,24 +234,40 @@ class MoleculeLanguage(Generator):
         return self.head(self.network(h))
 
 
-def writable_elements(constraints: Sequence[Constraint]) -> np.ndarray:
-    """(119,) atomic numbers that may occur.
+@dataclass(frozen=True)
+class Limits:
+    """What masks allow while a molecule is written.
+
+    Args:
+        elements: (119,) atomic numbers that may occur.
+        heaviest: Largest molecular weight, g/mol.
+    """
+
+    elements: np.ndarray
+    heaviest: float = np.inf
+
+
+def limits_of(constraints: Sequence[Constraint]) -> Limits:
+    """The limits of all constraints with a mask together.
 
     Raises:
         ConfigError: A mask depends on the whole composition, which is not known while a molecule is written; or it
             forbids hydrogen, which no SMILES writes.
     """
-    for constraint in masking(constraints):
+    masks = masking(constraints)
+    weights = [constraint for constraint in masks if isinstance(constraint, MolecularWeight)]
+    others = [constraint for constraint in masks if constraint not in weights]
+    for constraint in others:
         if not isinstance(constraint, AllowedElements):
             raise ConfigError(
                 f"the constraint {constraint.name!r} cannot act while a molecule is written.",
                 where="constraints",
                 fix="Let it check the finished molecules.",
             )
-    allowed = open_elements(1, constraints)
+    allowed = open_elements(1, others)
     if not allowed[1]:
         raise ConfigError("hydrogen is not allowed.", where="constraints", fix="Allow H: SMILES imply it.")
-    return allowed
+    return Limits(allowed, min((weight.high for weight in weights), default=np.inf))
 
 
 def laid_out(texts: Sequence[str], rng: Streams | None) -> Batch:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rdkit.Chem import Mol
 
+    from matgen.generators.language import Limits
     from matgen.generators.writing import Rules
 
 
@@ -41,11 +42,14 @@ class Selfies(MoleculeLanguage):
         """The SMILES that SELFIES derives."""
         return selfies_to_smiles(tokens)
 
-    def rules(self, molecules: int, elements: np.ndarray, fragment: str | None, linker: np.ndarray) -> Rules:
+    def rules(self, molecules: int, limits: Limits, fragment: str | None, linker: np.ndarray) -> Rules:
         """Everything is allowed after the first atom, until the length is reached."""
         if fragment is not None:
             raise ConfigError("fragments are not held fixed in SELFIES.", where="fragment", fix="Use 'smiles'.")
-        return SymbolRules(selfies_numbers(self.texts), molecules, self.length, elements)
+        if limits.heaviest < np.inf:
+            fix = "Use 'smiles', or say roles: [check]."
+            raise ConfigError("no weight is kept while SELFIES are written.", where="molecular_weight", fix=fix)
+        return SymbolRules(selfies_numbers(self.texts), molecules, self.length, limits.elements)
 
 
 class SymbolRules:

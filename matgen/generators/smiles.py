@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from matgen.errors import ConfigError
 from matgen.generators.base import GENERATORS
 from matgen.generators.fragments import Template, TemplateRules
 from matgen.generators.grammar import Grammar
@@ -14,9 +17,9 @@ from matgen.generators.vocabulary import Vocabulary, smiles_tokens
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from rdkit.Chem import Mol
 
+    from matgen.generators.language import Limits
     from matgen.generators.writing import Rules
 
 
@@ -42,10 +45,14 @@ class Smiles(MoleculeLanguage):
         """The SMILES as written."""
         return "".join(tokens)
 
-    def rules(self, molecules: int, elements: np.ndarray, fragment: str | None, linker: np.ndarray) -> Rules:
+    def rules(self, molecules: int, limits: Limits, fragment: str | None, linker: np.ndarray) -> Rules:
         """The grammar, around the template of a fragment where there is one."""
         vocabulary = Vocabulary(self.texts)
-        grammar = Grammar(vocabulary, molecules, self.length, elements[vocabulary.column("number")])
+        elements = limits.elements[vocabulary.column("number")]
+        grammar = Grammar(vocabulary, molecules, self.length, elements, limits.heaviest)
         if fragment is None:
             return grammar
+        if limits.heaviest < np.inf:
+            fix = "Leave one of them out, or say roles: [check]."
+            raise ConfigError("no weight is kept while a fragment is held fixed.", where="molecular_weight", fix=fix)
         return TemplateRules(grammar, Template.of(fragment, vocabulary), linker)

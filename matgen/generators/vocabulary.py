@@ -50,6 +50,7 @@ class Token:
         exact: Whether it must have all of them (atoms in brackets get no further hydrogens).
         number: Atomic number.
         digit: Of a ring.
+        hydrogens: Named in the brackets.
     """
 
     text: str
@@ -59,6 +60,7 @@ class Token:
     exact: bool = False
     number: int = 0
     digit: int = 0
+    hydrogens: int = 0
 
     @classmethod
     def of(cls, text: str) -> Token:
@@ -72,7 +74,9 @@ class Token:
         plain = parts["plain"]
         if plain is None:
             capacity = _BRACKETS[text.removeprefix(parts["bond"])]
-            return cls(text, ATOM, order, capacity, True, number(parts["symbol"]))
+            named = parts["hydrogens"]
+            hydrogens = 0 if named is None else int(named or 1)
+            return cls(text, ATOM, order, capacity, True, number(parts["symbol"]), hydrogens=hydrogens)
         if plain.lstrip("%").isdigit():
             return cls(text, RING, order, digit=int(plain.lstrip("%")))
         return cls(text, ATOM, order, _CAPACITY[plain], False, number(plain))

@@ -13,6 +13,8 @@ from rdkit.Chem import Crippen
 from typer.testing import CliRunner
 
 from matgen.cli import app
+from matgen.constraints.molecule_quality import molecular_weight
+from matgen.constraints.specification import build_constraints
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, is_molecule
 from matgen.errors import ConfigError, DataError
@@ -62,6 +64,19 @@ def test_samples_are_molecules_with_their_smiles(ready):
         assert is_molecule(structure)
         assert structure.properties["smiles"] == smiles == Chem.CanonSmiles(smiles)
         assert len(structure) == Chem.AddHs(Chem.MolFromSmiles(smiles)).GetNumAtoms()
+
+
+def test_a_largest_weight_holds_while_smiles_are_written(ready):
+    model, _ = ready
+    light = build_constraints([{"molecular_weight": {"high": 90}}], "mask")
+    if model.name == "selfies":
+        with pytest.raises(ConfigError, match="no weight is kept"):
+            model.sample_smiles([Request()], rng=Streams(1, "x"), constraints=light)
+        return
+    written = model.sample_smiles([Request()] * 60, rng=Streams(1, "x"), constraints=light)
+    assert max(molecular_weight(Chem.MolFromSmiles(text)) for text in written) <= 90
+    with pytest.raises(ConfigError, match="fragment is held fixed"):
+        model.sample_smiles([Request()], rng=Streams(1, "x"), constraints=light, fragment="CC*")
 
 
 def test_what_cannot_be_learned_is_counted(table):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
+from matgen.constraints.molecule_quality import molecular_weight
 from matgen.errors import ConfigError
 from matgen.generators.grammar import Grammar
 from matgen.generators.notation import opening_bonds, smiles_sequence
@@ -28,10 +29,12 @@ KNOWN = [
 ]
 
 
-def _written_at_random(seed: int, length: int, elements: tuple[str, ...] | None, weights: tuple[float, float]) -> list:
+def _written_at_random(
+    seed: int, length: int, elements: tuple[str, ...] | None, weights: tuple[float, float], heaviest: float = np.inf
+) -> list:
     rng = np.random.default_rng(seed)
     allowed = None if elements is None else np.array([t.text.lstrip("=#") in elements for t in WORDS.tokens])
-    grammar = Grammar(WORDS, 24, length, allowed)
+    grammar = Grammar(WORDS, 24, length, allowed, heaviest)
     rows, live = [[] for _ in range(24)], np.ones(24, dtype=bool)
     ring, end = weights
     weight = np.where(grammar.kind == RING, ring, 1.0)
@@ -63,6 +66,30 @@ def test_every_allowed_sequence_is_a_molecule(seed, length, elements, weights):
         assert Chem.MolFromSmiles(Chem.MolToSmiles(molecule)) is not None, text
         assert len(Chem.GetMolFrags(molecule)) == 1
         assert not any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()), text
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([None, ("C", "N", "O"), ("S", "[N+]", "[O-]", "C"), ("P", "B", "I")]),
+    st.tuples(st.floats(0.1, 20), st.floats(0.001, 1)),
+    st.floats(80, 400),
+)
+def test_no_molecule_is_heavier_than_allowed(seed, elements, weights, heaviest):
+    for text in _written_at_random(seed, 90, elements, weights, heaviest):
+        molecule = Chem.MolFromSmiles(text)
+        assert not any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()), text
+        assert molecular_weight(molecule) <= heaviest, text
+
+
+def test_weights_count_the_hydrogens_of_what_is_written():
+    for smiles in ("CC(=O)Oc1ccccc1C(=O)O", "C[N+](C)(C)CC(=O)[O-]", "FC(F)(F)c1nc2ccccc2[nH]1"):
+        grammar = Grammar(WORDS, 1, 90)
+        for number in WORDS.encode(smiles_sequence(Chem.MolFromSmiles(smiles))):
+            grammar.advance(np.array([number]))
+        assert grammar.weight[0] == pytest.approx(molecular_weight(Chem.MolFromSmiles(smiles)), abs=0.02)
+    with pytest.raises(ConfigError, match="at least 32"):
+        Grammar(WORDS, 1, 40, heaviest=20.0)
 
 
 @pytest.mark.parametrize("smiles", KNOWN)
