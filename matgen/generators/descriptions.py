@@ -6,7 +6,7 @@ Every fact is read from the structure or its row; which facts are told, and in w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Element
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
@@ -34,7 +34,7 @@ TYPES = {
 }  # fmt: skip
 """Structure types by ratios and space group, where these two say nearly always which it is."""
 
-FAMILIES: dict[str, Callable[[Element], bool]] = {
+FAMILIES: dict[str, Callable[[Any], bool]] = {
     "rare-earth": lambda element: element.is_rare_earth,
     "transition-metal": lambda element: element.is_transition_metal,
     "alkali": lambda element: element.is_alkali,
