@@ -41,6 +41,17 @@ def test_masks_are_met():
         assert all(c.check([structure]).passed[0] for c in neutral)
 
 
+def test_required_elements_are_drawn_and_attempts_counted():
+    rules = build_constraints([{"required_elements": {"required": ["O", "Ti"]}}, {"n_atoms": {"high": 8}}], role="mask")
+    batch = RandomSymmetric(max_atoms=12).sample(Request(n=4), rng=Streams(1, "x"), constraints=rules)
+    made = from_batch(batch)
+    assert all(rule.check(made).passed.all() for rule in rules)
+    assert {len(s.composition) for s in made} <= {2, 3, 4}
+    assert (batch.attempts >= 1).all()
+    (formula,) = build_constraints([{"formula": {"formula": "SrTiO3"}}], role="mask")
+    assert formula.check(_draw([formula], n=2)).passed.all()
+
+
 def test_impossible_arrangements_are_refused():
     with pytest.raises(ConfigError, match="Wyckoff positions"):
         # Primitive cells of 227 hold 2, 4, 6, 8 ... atoms.

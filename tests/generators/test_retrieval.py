@@ -94,3 +94,16 @@ def test_requests_that_no_template_fits_are_refused(prototypes):
             formula="PbTiO3",
             constraints=build_constraints([{"elements": {"forbidden": ["Pb"]}}], role="mask"),
         )
+
+
+def test_required_elements_get_a_slot_and_wishes_join_the_request(prototypes):
+    required = build_constraints([{"required_elements": {"required": ["O", "Ti"]}}], role="mask")
+    batch = prototypes.sample(Request(n=6), rng=Streams(0, "retrieval"), constraints=required)
+    made = from_batch(batch)
+    assert all(required[0].check(made).passed)
+    assert len({s.composition.reduced_formula for s in made}) > 3
+    assert (batch.attempts >= 1).all()
+    system = build_constraints([{"chemical_system": {"system": "Li-Mn-O"}}], role="mask")
+    assert all(system[0].check(_draw(prototypes, n=3, constraints=system)).passed)
+    few = build_constraints([{"n_atoms": {"low": 4, "high": 6}}], role="mask")
+    assert all(few[0].check(_draw(prototypes, n=3, constraints=few)).passed)
