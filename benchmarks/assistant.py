@@ -2,9 +2,9 @@
 
     python benchmarks/assistant.py NAME... [--corpus DIR] [--data DIR] [--limit N] [--gguf FILE] [--out FILE.md]
 
-Names: index, questions, speed, titles, injections, hazards, judge, mascqa, recipes, train-judge (writes the heads).
-``--out`` replaces the sections of the measurements that were made and keeps the others. The reference data lie beside
-the checkout; ``index`` builds the corpus that the others read.
+Names: index, questions, speed, titles, injections, hazards, judge, agreement, mascqa, recipes, and train-judge, which
+writes the heads. ``--out`` replaces the sections of the measurements that were made and keeps the others. The reference
+data lie beside the checkout; ``index`` builds the corpus that the others read.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 ABSTRACTS = ("arxiv_condmat_2025_2026.jsonl.gz", "arxiv_abstracts.jsonl.gz")
 FULL = ("sofc_exp_fulltext.jsonl.gz", "synthesis_procedures.jsonl.gz")
-TRAINED_ON = 2000
+TRAINED_ON = 4000
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path(".matgen/benchmark-corpus"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "literature")
     parser.add_argument("--limit", type=int, default=0, help="use only so many cases")
-    parser.add_argument("--gguf", type=Path, help="GGUF file of a local model, for mascqa and injections")
+    parser.add_argument("--gguf", type=Path, help="GGUF file of a local model, for mascqa, injections and agreement")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     for name in args.names:
@@ -235,19 +235,19 @@ def measure_titles(args: argparse.Namespace) -> str:
         titles = [readable(row["title"]) for row in csv.DictReader(file)]
     own = {readable(d.title) for d in index.documents}
     foreign = sorted({t for t in titles if t not in own and len(t) > 25})
-    backend = Inventing(foreign, random.Random(0))
+    backends = [None, *(Inventing(foreign, random.Random(seed)) for seed in (0, 1))]
     rows = questions_of()
     rows = rows[: args.limit] if args.limit else rows
     invented, cited, answered = 0, 0, 0
     for q in rows:
-        for answer in (ask(q["question"], index), ask(q["question"], index, backend=backend)):
+        for answer in (ask(q["question"], index, backend=backend) for backend in backends):
             answered += not answer.refused
             cited += len(answer.citations)
             invented += sum(c.title not in own for c in answer.citations)
             invented += len(_named(answer.text, foreign))
     return (
-        f"{answered} answers (extractive, and by a model that cites three of {len(foreign)} arXiv titles outside the "
-        f"corpus in every answer) with {cited} citations: {invented} invented papers cited or named."
+        f"{answered} answers (extractive, and twice by a model that cites three of {len(foreign)} arXiv titles outside "
+        f"the corpus in every answer) with {cited} citations: {invented} invented papers cited or named."
     )
 
 
@@ -361,6 +361,31 @@ DEFECTS: dict[str, tuple[str, Callable[[dict[str, str], str], float]]] = {
 }
 
 
+def measure_agreement(args: argparse.Namespace) -> str:
+    """Judges against grades given by hand, and against each other."""
+    from matgen.assistant.model_judge import judge_with_model
+
+    path = ROOT / "tests" / "data" / "judged.jsonl"
+    given = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][: args.limit or None]
+    config = BackendConfig(kind="gguf", path=args.gguf, context=2048) if args.gguf else BackendConfig()
+    model = open_backend(config)
+    rows = []
+    for g in given:
+        found = judging.judge(g["question"], g["answer"], g["context"], g["ground_truth"])
+        rows.append({"deterministic judge": found.grades, "labels": g["labels"]})
+        if model is not None:
+            rows[-1][args.gguf.stem] = judge_with_model(model, g)
+    named = ["deterministic judge", *([args.gguf.stem] if model else []), "labels"]
+    lines = [
+        [a, b, metric, v["kappa"], v["equal"], v["within one"], v["n"]]
+        for i, a in enumerate(named)
+        for b in named[i + 1 :]
+        for metric, v in judging.agreements(rows, a, b).items()
+    ]
+    note = f"{len(rows)} answers with grades given by hand (`tests/data/judged.jsonl`); kappa has quadratic weights."
+    return note + "\n\n" + table(["judge", "against", "metric", "kappa", "equal", "within one", "n"], lines)
+
+
 def _permuted(args: argparse.Namespace) -> list[Document]:
     documents = read_documents(args.data / ABSTRACTS[0])
     return [documents[i] for i in np.random.default_rng(0).permutation(len(documents))]
@@ -371,7 +396,7 @@ def train_judge(args: argparse.Namespace) -> str:
 
     texts = [d.text for d in _permuted(args)[:TRAINED_ON]]
     folder = ROOT / "matgen" / "assistant" / "data"
-    sources = f"{TRAINED_ON} abstracts of arXiv cond-mat, 2025-2026 (metadata CC0)"
+    sources = f"{TRAINED_ON:,} abstracts of arXiv cond-mat, 2025-2026 (metadata CC0)"
     return str(train_heads(texts, folder, rng=np.random.default_rng(0), sources=sources))
 
 
@@ -462,6 +487,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "injections": measure_injections,
     "hazards": measure_hazards,
     "judge": measure_judge,
+    "agreement": measure_agreement,
     "mascqa": measure_mascqa,
     "recipes": measure_recipes,
     "train-judge": train_judge,

@@ -1,13 +1,12 @@
-"""A conversation: each line goes to the literature, to the run's table, or becomes a request to confirm."""
+"""A conversation: each line goes to the source that can answer it, or becomes a request to confirm."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matgen.assistant.asking import ask
 from matgen.assistant.fulfilment import sample_command
-from matgen.assistant.records import ask_run, parse_query
+from matgen.assistant.routing import route
 from matgen.assistant.wishes import is_wish, parse_wish, spelled_out
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from matgen.assistant.backends import Backend
     from matgen.assistant.document import Answer
+    from matgen.assistant.recipes import Recipes
     from matgen.assistant.retrieval import Index
     from matgen.assistant.wishes import Wish
 
@@ -41,22 +41,18 @@ class Conversation:
         index: The literature.
         run: A run folder whose candidates may be asked about.
         backend: A language model that words answers, or None.
+        recipes: Reported syntheses, or None.
     """
 
     index: Index
     run: Path | None = None
     backend: Backend | None = None
+    recipes: Recipes | None = None
 
     def reply(self, line: str) -> Reply:
         """The reply to one line of the user."""
         if is_wish(line):
             wish = parse_wish(line)
             return Reply(f"I understood: {spelled_out(wish)}.", wish=wish)
-        if self.run is not None and (
-            "candidate" in line.lower() or "reject" in line.lower() or not parse_query(line).empty
-        ):
-            answer = ask_run(line, self.run)
-            if not answer.refused:
-                return Reply(answer.text, answer)
-        answer = ask(line, self.index, backend=self.backend)
+        answer = route(line, self.index, run=self.run, recipes=self.recipes, backend=self.backend)
         return Reply(answer.text, answer)

@@ -24,7 +24,7 @@ class Document:
         authors: Names joined by commas.
         year: Year of publication, 0 where unknown.
         doi: Digital object identifier without prefix.
-        kind: ``literature``, ``knowledge`` (shipped with matgen), ``recipe`` or ``record`` (a run's own numbers).
+        kind: ``literature``, ``knowledge`` (shipped), ``recipe``, ``table`` or ``record`` (a run's own numbers).
         source: The file or service that it came from.
     """
 

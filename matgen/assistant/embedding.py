@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FEW = 8
 """Up to so many texts the numpy path is used."""
 LONGEST = 256
+KEPT = 256
+"""Texts whose vectors are remembered, the latest ones."""
 
 
 class Encoder:
@@ -61,21 +63,26 @@ class Encoder:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """(B, D) unit vectors; equal texts have a dot product of 1."""
-        if len(texts) > FEW or (len(texts) > 1 and "torch" in sys.modules):
+        if len(texts) > KEPT // 4:
             pooled = self._many(texts)
         else:
-            pooled = np.array([self._pooled(text) for text in texts], dtype=np.float32)
+            distinct = dict.fromkeys(texts)
+            self._known |= {text: self._known.pop(text) for text in distinct if text in self._known}
+            self._remember([text for text in distinct if text not in self._known])
+            pooled = np.array([self._known[text] for text in texts], dtype=np.float32)
             pooled = pooled.reshape(len(texts), self.config["hidden_size"])
         return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-9)
 
-    def _pooled(self, text: str) -> np.ndarray:
-        """(D,) mean of the last states; remembered, because a question is compared several times."""
-        if text not in self._known:
-            if len(self._known) > 256:
-                self._known.clear()
+    def _remember(self, fresh: Sequence[str]) -> None:
+        """Keep the mean states of a few texts: a question, or the sentences of a context, are compared many times."""
+        if len(fresh) > FEW or (len(fresh) > 1 and "torch" in sys.modules):
+            found = self._many(fresh)
+        else:
             with threadpool_limits(1):  # such small products only lose time to threads
-                self._known[text] = self.states([text])[0][-1][0].mean(axis=0)
-        return self._known[text]
+                found = [self.states([text])[0][-1][0].mean(axis=0) for text in fresh]
+        self._known.update(zip(fresh, found, strict=True))
+        for text in list(self._known)[: max(0, len(self._known) - KEPT)]:
+            del self._known[text]
 
     def states(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
         """Hidden states after the embedding and after each layer, each (B, T, D), and the (B, T) token mask."""
@@ -123,7 +130,7 @@ class Encoder:
         """(B, D) mean-pooled states through torch, in bfloat16 where the processor has it."""
         import torch
 
-        model = self._model
+        model = self.model
         encoded = self.tokenizer.encode_batch(list(texts))
         lengths = np.array([sum(e.attention_mask) for e in encoded])
         pooled = np.empty((len(texts), self.config["hidden_size"]), dtype=np.float32)
@@ -139,11 +146,12 @@ class Encoder:
 
         # One thread a batch: threads inside an operation wait for each other on a busy machine.
         with ThreadPoolExecutor(workers(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(fill, _batches(lengths)))
+            list(pool.map(fill, batches(lengths)))
         return pooled
 
     @cached_property
-    def _model(self) -> Any:
+    def model(self) -> Any:
+        """The same network in torch, for many texts at once."""
         import torch
 
         transformers = require("transformers", "assistant")
@@ -170,7 +178,7 @@ def encoder(folder: str = "") -> Encoder:
     return Encoder(Path(package.origin).parent / "model")
 
 
-def _batches(lengths: np.ndarray, tokens: int = 2048) -> list[np.ndarray]:
+def batches(lengths: np.ndarray, tokens: int = 2048) -> list[np.ndarray]:
     """Rows of similar length, so that little is padded."""
     order = np.argsort(lengths, kind="stable")[::-1]
     batches, at = [], 0

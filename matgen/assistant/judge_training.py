@@ -1,7 +1,7 @@
 """Training of the judge's two heads on abstracts and their spoiled versions.
 
-``order``: does a sentence of an abstract come before another? ``words``: is a word out of place?
-Both are small networks over the frozen encoder; nothing else is learned.
+``order``: does a sentence of an abstract come before another (:mod:`matgen.assistant.order_training`)? ``words``: is a
+word out of place? Both are small networks over the frozen encoder; nothing else is learned.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 from matgen.assistant.defects import parts_of, ungrammatical
 from matgen.assistant.embedding import encoder
 from matgen.assistant.judging import LAYERS
+from matgen.assistant.order_training import HIDDEN as ORDER_HIDDEN
+from matgen.assistant.order_training import train_order
 from matgen.runtime import whole_file, write_json
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HIDDEN, STEPS, BATCH = 64, 1500, 512
+WORD_TEXTS = 2000
+"""Abstracts that the head of words learns from: more do not fit into memory."""
 
 
 def train_heads(texts: Sequence[str], folder: Path, *, rng: np.random.Generator, sources: str) -> dict[str, Any]:
@@ -33,39 +37,20 @@ def train_heads(texts: Sequence[str], folder: Path, *, rng: np.random.Generator,
     """
     from safetensors.numpy import save_file
 
-    weights: dict[str, np.ndarray] = {}
-    scores = {}
-    for name, (x, y) in {"order": order_pairs(texts, rng), "words": word_labels(texts, rng)}.items():
-        trained, scores[name] = _fit(x, y, rng)
-        weights |= {f"{name}.{key}": value for key, value in trained.items()}
+    order, order_scores = train_order(texts, rng)
+    words, words_score = _fit(*word_labels(texts[:WORD_TEXTS], rng), rng)
+    weights = order | {f"words.{key}": value for key, value in words.items()}
     with whole_file(folder / "judge.safetensors") as temporary:
         save_file(weights, temporary)
     card = {
         "what": "heads of the deterministic judge over all-MiniLM-L6-v2",
         "trained on": sources,
         "texts": len(texts),
-        "layers": list(LAYERS),
-        "hidden": HIDDEN,
-        "held-out AUC by pair or word": scores,
+        "order": {"hidden": ORDER_HIDDEN, "held-out AUC": order_scores},
+        "words": {"texts": WORD_TEXTS, "layers": list(LAYERS), "hidden": HIDDEN, "held-out AUC by word": words_score},
     }
     write_json(folder / "judge.json", card)
     return card
-
-
-def order_pairs(texts: Sequence[str], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, 2D) and labels (N,) of sentence pairs: 1 where the first comes first in its abstract."""
-    documents = [parts for text in texts if len(parts := parts_of(text)) > 2]
-    vectors = encoder()([part for parts in documents for part in parts])
-    x, y, start = [], [], 0
-    for parts in documents:
-        here = vectors[start : start + len(parts)]
-        start += len(parts)
-        first, second = np.triu_indices(len(parts), 1)
-        flip = rng.random(len(first)) < 0.5
-        a, b = np.where(flip, second, first), np.where(flip, first, second)
-        x.append(np.hstack([here[a], here[b]]))
-        y.append(~flip)
-    return np.concatenate(x).astype(np.float32), np.concatenate(y).astype(np.float32)
 
 
 def word_labels(texts: Sequence[str], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +64,7 @@ def word_labels(texts: Sequence[str], rng: np.random.Generator) -> tuple[np.ndar
     for text, original in rows:
         tokens = encode.tokenizer.encode(text)
         with torch.inference_mode():
-            out = encode._model(input_ids=torch.tensor([tokens.ids]), output_hidden_states=True)
+            out = encode.model(input_ids=torch.tensor([tokens.ids]), output_hidden_states=True)
         features = torch.cat([out.hidden_states[layer][0, 1:-1] for layer in LAYERS], dim=1)
         x.append(features.float().numpy().astype(np.float16))
         y.append(_departures(tokens.tokens[1:-1], encode.tokenizer.encode(original).tokens[1:-1] if original else None))

@@ -2,10 +2,10 @@
 
 Inputs follow the usage of the field: groundedness (question, context, answer), relevance (question, context, answer),
 coherence and fluency (question, answer), similarity (question, ground truth, answer). Groundedness and similarity
-rest on :mod:`matgen.assistant.verification`; coherence and fluency on two small heads over the frozen sentence encoder
-that were trained to tell real abstracts from spoiled ones (``judge.json`` says on what).
+rest on :mod:`matgen.assistant.verification`; coherence (:mod:`matgen.assistant.ordering`) and fluency on two small
+heads over the frozen sentence encoder, trained to tell real abstracts from spoiled ones (``judge.json``).
 
-Shapes: N sentences, T tokens, D features of the encoder.
+Shapes: N tokens, T tokens of a sentence, D features of the encoder.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import numpy as np
 from matgen.assistant.embedding import encoder
 from matgen.assistant.extraction import wanted_dimensions, wants_number
 from matgen.assistant.notation import readable, sentences
+from matgen.assistant.ordering import naturalness, token_states
 from matgen.assistant.quantities import quantities
 from matgen.assistant.terms import asked, speaks_of, stems, terms
 from matgen.assistant.verification import LABEL, contradiction, support
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 METRICS = ("groundedness", "relevance", "coherence", "fluency", "similarity")
 CUTS = {
@@ -109,17 +110,8 @@ def similarity(truth: str, answer: str) -> float:
 
 
 def coherence(answer: str) -> float:
-    """How far the sentences stand in a natural order, 0 to 1; a single sentence is coherent.
-
-    Mean over all pairs i < j of the probability that sentence i comes before sentence j.
-    """
-    parts = _parts(answer)
-    if len(parts) < 2:
-        return 1.0
-    vectors = encoder()(parts)
-    first, second = np.triu_indices(len(parts), 1)
-    logits = head("order", np.hstack([vectors[first], vectors[second]]))
-    return float(_sigmoid(logits).mean())
+    """How far the sentences stand in a natural order, 0 to 1; a single sentence is coherent."""
+    return naturalness(_parts(answer), _heads())
 
 
 def fluency(answer: str) -> float:
@@ -136,8 +128,8 @@ def _sound(sentence: str) -> float:
 
 def token_features(sentence: str) -> np.ndarray:
     """(T, 3D) states of a sentence's tokens at :data:`LAYERS`, without the two marks at its ends."""
-    states, _ = encoder().states([sentence])
-    return np.concatenate([states[layer][0, 1:-1] for layer in LAYERS], axis=1)
+    states = token_states(sentence)
+    return np.concatenate([states[layer][1:-1] for layer in LAYERS], axis=1)
 
 
 def head(name: str, x: np.ndarray) -> np.ndarray:
@@ -155,10 +147,35 @@ def _heads() -> dict[str, np.ndarray]:
 
 
 def agreement(a: Sequence[int], b: Sequence[int]) -> float:
-    """Cohen's kappa with quadratic weights between two lists of grades, 1 for the same and 0 for chance."""
+    """Cohen's kappa with quadratic weights between two lists of grades, 1 for the same and 0 for chance.
+
+    Where neither list varies the chance agreement is undefined; equal lists then give 1 and others 0.
+    """
     from sklearn.metrics import cohen_kappa_score
 
+    if len(set(a)) == 1 and len(set(b)) == 1:
+        return float(a[0] == b[0])
     return float(cohen_kappa_score(a, b, weights="quadratic", labels=[1, 2, 3, 4, 5]))
+
+
+def agreements(rows: Sequence[Mapping[str, Mapping[str, int]]], one: str, other: str) -> dict[str, dict[str, float]]:
+    """Agreement of two judges by metric and over all metrics: kappa, share of equal grades, share within one, and n.
+
+    Args:
+        rows: For each answer, grades by metric under the names of the judges.
+        one: A judge.
+        other: Another.
+    """
+    pairs = [(m, g, r[other][m]) for r in rows if {one, other} <= set(r) for m, g in r[one].items() if m in r[other]]
+    found = {}
+    for metric in (*METRICS, "all"):
+        a = [g for m, g, _ in pairs if metric in {m, "all"}]
+        b = [g for m, _, g in pairs if metric in {m, "all"}]
+        if a:
+            apart = np.abs(np.array(a) - np.array(b))
+            shares = {"equal": float((apart == 0).mean()), "within one": float((apart <= 1).mean())}
+            found[metric] = {"kappa": round(agreement(a, b), 3), **shares, "n": len(a)}
+    return found
 
 
 def _parts(text: str) -> list[str]:

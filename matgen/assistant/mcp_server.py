@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from matgen.assistant.asking import ask
 from matgen.assistant.recipes import Recipes
+from matgen.assistant.routing import route
 from matgen.errors import ConfigError, MatgenError
 from matgen.runtime import require
 
@@ -35,8 +35,8 @@ class ReadOnly:
         self.index, self.root, self.recipes = index, root.resolve(), recipes
 
     def ask_literature(self, question: str) -> dict[str, Any]:
-        """Answer a question from the literature corpus, with verified citations, or refuse."""
-        return ask(question, self.index).as_dict()
+        """Answer a question from the literature, or from tables of elements and rules, with citations, or refuse."""
+        return route(question, self.index).as_dict()
 
     def search_passages(self, query: str, k: int = 5) -> list[dict[str, Any]]:
         """The passages nearest to a query, with their documents; k is at most 20."""
@@ -61,7 +61,9 @@ class ReadOnly:
         """Explain why a candidate of a run is proposed; candidate is an id, a rank or a formula."""
         from matgen.assistant.explanation import explain
 
-        return explain(self._inside(run), candidate, index=self.index, attribute=False).as_dict()
+        recipes = Recipes.read(self.recipes) if self.recipes is not None else None
+        found = explain(self._inside(run), candidate, index=self.index, recipes=recipes, attribute=False)
+        return found.as_dict()
 
     def suggest_precursors(self, formula: str) -> list[dict[str, Any]]:
         """Precursor sets for a target by analogy with reported syntheses, most probable first."""

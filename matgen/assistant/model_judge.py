@@ -32,26 +32,30 @@ INPUTS = {
 def judge_with_model(backend: Backend, given: dict[str, str]) -> dict[str, int]:
     """Grades (1 to 5) by metric from a language model; metrics whose inputs are not given are left out.
 
+    A small model does not always follow the prompt: metrics for which its reply holds no grade are left out too.
+
     Args:
         backend: The model.
         given: Texts by name: ``question``, ``answer``, and where known ``context`` and ``ground_truth``.
 
     Raises:
-        MatgenError: The model's reply holds no grade.
+        MatgenError: None of the model's replies holds a grade.
     """
-    return {
-        metric: _grade(backend, metric, {name: given[name] for name in names})
+    replies = {
+        metric: _reply(backend, metric, {name: given[name] for name in names})
         for metric, names in INPUTS.items()
         if all(given.get(name) for name in names)
     }
-
-
-def _grade(backend: Backend, metric: str, texts: dict[str, str]) -> int:
-    system = prompt(VERSION).replace("{metric}", metric).replace("{definition}", DEFINITIONS[metric])
-    user = "\n".join(fence(name, text) for name, text in texts.items())
-    reply = backend.chat([{"role": "system", "content": system}, {"role": "user", "content": user}], max_tokens=8)
-    match = re.search(r"\b([1-5])\b(?!\s*(?:to|-|or))", reply)
-    if match is None:
+    found = {metric: re.search(r"\b([1-5])\b(?!\s*(?:to|-|or))", reply) for metric, reply in replies.items()}
+    grades = {metric: int(match[1]) for metric, match in found.items() if match}
+    if replies and not grades:
+        metric, reply = next(iter(replies.items()))
         fix = "A larger model follows the prompt; the deterministic judge needs none."
         raise MatgenError(f"the model's reply {reply[:60]!r} holds no grade.", where=metric, fix=fix)
-    return int(match[1])
+    return grades
+
+
+def _reply(backend: Backend, metric: str, texts: dict[str, str]) -> str:
+    system = prompt(VERSION).replace("{metric}", metric).replace("{definition}", DEFINITIONS[metric])
+    user = "\n".join(fence(name, text) for name, text in texts.items())
+    return backend.chat([{"role": "system", "content": system}, {"role": "user", "content": user}], max_tokens=8)

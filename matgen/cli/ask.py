@@ -20,6 +20,9 @@ def verb(
     ],
     corpus: Annotated[Path | None, typer.Option(help="Corpus folder [default: $MATGEN_HOME/corpus].")] = None,
     run: Annotated[Path | None, typer.Option(help="A run folder: ask about its candidates instead.")] = None,
+    recipes: Annotated[
+        Path | None, typer.Option(help="Reported syntheses, JSON lines, for questions how something is made.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file that chooses a language model.")] = None,
     log: Annotated[Path | None, typer.Option(help="Append the answer's scores to this JSONL file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the structures of a wish go, once it is confirmed.")] = None,
@@ -32,7 +35,6 @@ def verb(
 
     A wish is shown as it was understood. It runs only with --out and after a yes.
     """
-    from matgen.assistant.asking import ask
     from matgen.assistant.wishes import is_wish
 
     if run is None and is_wish(question):
@@ -45,12 +47,16 @@ def verb(
 
         answer = ask_run(question, run)
     else:
+        from matgen.assistant.recipes import Recipes
+        from matgen.assistant.routing import route
+
         backend = None
         if config is not None:
             from matgen.assistant.backends import open_backend, read_config
 
             backend = open_backend(read_config(config))
-        answer = ask(question, open_index(corpus), backend=backend)
+        known = Recipes.read(recipes) if recipes is not None else None
+        answer = route(question, open_index(corpus), recipes=known, backend=backend)
     if log is not None:
         from matgen.assistant.monitoring import record
 

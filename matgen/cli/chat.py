@@ -15,15 +15,18 @@ from matgen.errors import MatgenError
 def verb(
     run: Annotated[Path | None, typer.Option(help="A run folder: questions about candidates go to its table.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="Corpus folder [default: $MATGEN_HOME/corpus].")] = None,
+    recipes: Annotated[Path | None, typer.Option(help="Reported syntheses, JSON lines.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file that chooses a language model.")] = None,
 ) -> None:
     """Ask in the terminal: the literature, the candidates of a run, or for new structures; an empty line ends."""
     from matgen.assistant.backends import open_backend, read_config
     from matgen.assistant.conversation import Conversation
     from matgen.assistant.knowledge import open_index
+    from matgen.assistant.recipes import Recipes
 
     backend = open_backend(read_config(config)) if config else None
-    conversation = Conversation(open_index(corpus), run, backend)
+    known = Recipes.read(recipes) if recipes else None
+    conversation = Conversation(open_index(corpus), run, backend, known)
     while line := typer.prompt(">", default="", show_default=False, prompt_suffix=" ").strip():
         try:
             reply = conversation.reply(line)

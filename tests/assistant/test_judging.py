@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from matgen.assistant.backends import Backend, BackendConfig
 from matgen.assistant.defects import EDITS, contradicting, shuffled, ungrammatical
 from matgen.assistant.document import Answer, Citation, Document, Passage
-from matgen.assistant.judging import METRICS, agreement, grade, judge
+from matgen.assistant.judging import METRICS, agreement, agreements, grade, judge
 from matgen.assistant.model_judge import judge_with_model
 from matgen.assistant.monitoring import plot, read_log, record, summary
+from matgen.cli import app
 from matgen.errors import DataError, MatgenError
 
 QUESTION = "How is the nitride film grown and what is its band gap?"
@@ -133,3 +135,37 @@ def test_a_torn_last_line_is_left_out_and_a_torn_middle_is_an_error(tmp_path):
     log.write_text('{"refu\n' + json.dumps({"refused": True}))
     with pytest.raises(DataError, match="line 1"):
         read_log(log)
+
+
+def test_agreement_by_metric_counts_what_both_graded():
+    rows = [
+        {"a": {"fluency": 5, "relevance": 1}, "b": {"fluency": 5}},
+        {"a": {"fluency": 1}, "b": {"fluency": 2, "coherence": 3}},
+        {"a": {"fluency": 4}},
+    ]
+    found = agreements(rows, "a", "b")
+    assert found == {"fluency": found["all"], "all": found["all"]}
+    assert found["all"] == {"kappa": found["all"]["kappa"], "equal": 0.5, "within one": 1.0, "n": 2}
+    assert 0.9 < found["all"]["kappa"] < 1.0
+    assert agreements(rows, "a", "c") == {}
+    assert agreement([5, 5], [5, 5]) == 1.0
+
+
+def test_the_command_compares_with_labels(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    row = {"question": QUESTION, "answer": ANSWER, "context": CONTEXT, "labels": {"groundedness": 5, "relevance": 5}}
+    path.write_text(json.dumps(row) + "\n")
+    found = CliRunner().invoke(app, ["judge", str(path), "--json"])
+    agreed = json.loads(found.stdout)["agreement"]["deterministic and labels"]
+    assert agreed["groundedness"]["equal"] == 1.0
+    assert agreed["all"]["n"] == 2
+    path.write_text(json.dumps(row | {"labels": {"beauty": 5}}) + "\n")
+    assert isinstance(CliRunner().invoke(app, ["judge", str(path)]).exception, DataError)
+
+
+def test_a_reply_without_a_grade_leaves_its_metric_out():
+    class Moody(Scripted):
+        def chat(self, messages, max_tokens=None):
+            return "4" if "Scale fluency" in messages[0]["content"] else "Splendid!"
+
+    assert judge_with_model(Moody(""), {"question": QUESTION, "answer": ANSWER}) == {"fluency": 4}
