@@ -236,6 +236,7 @@ def measure_titles(args: argparse.Namespace) -> str:
     own = {readable(d.title) for d in index.documents}
     foreign = sorted({t for t in titles if t not in own and len(t) > 25})
     backends = [None, *(Inventing(foreign, random.Random(seed)) for seed in (0, 1))]
+    lowered = [title.lower() for title in foreign]
     rows = questions_of()
     rows = rows[: args.limit] if args.limit else rows
     invented, cited, answered = 0, 0, 0
@@ -244,7 +245,10 @@ def measure_titles(args: argparse.Namespace) -> str:
             answered += not answer.refused
             cited += len(answer.citations)
             invented += sum(c.title not in own for c in answer.citations)
-            invented += len(_named(answer.text, foreign))
+            named = _named(answer.text, lowered)
+            invented += len(named)
+            for title in named:
+                print(f"{q['id']}: {title!r} is named in: {answer.text}", file=sys.stderr, flush=True)
     return (
         f"{answered} answers (extractive, and twice by a model that cites three of {len(foreign)} arXiv titles outside "
         f"the corpus in every answer) with {cited} citations: {invented} invented papers cited or named."
@@ -253,7 +257,7 @@ def measure_titles(args: argparse.Namespace) -> str:
 
 def _named(text: str, titles: list[str]) -> list[str]:
     lower = text.lower()
-    return [t for t in titles if t.lower() in lower]
+    return [t for t in titles if t in lower]
 
 
 def measure_injections(args: argparse.Namespace) -> str:

@@ -99,10 +99,10 @@ PROPERTIES: tuple[tuple[str, Callable[[str], str]], ...] = (
 
 def _rules(question: str) -> list[Passage]:
     """What a constraint named in the question demands, in the words of its own documentation."""
-    from matgen.constraints.base import CONSTRAINTS
-
     if not re.search(r"\b(?:constraint|rule)\b", question, re.IGNORECASE):
         return []
+    from matgen.constraints.base import CONSTRAINTS
+
     asked = re.sub(r"[\s_-]+", " ", question.lower())
     spoken = {n: n.replace("_", " ") for n in CONSTRAINTS.names()}
     told = {

@@ -185,7 +185,9 @@ def _fault(sentence: str, source: str) -> str:
     if re.search(r"https?://|www\.", sentence):
         return "an answer contains no links"
     quoted = re.search(r"“(.+)”", sentence)
-    if quoted and _quoted(sentence, source):
+    if quoted:
+        if not _quoted(sentence, source):
+            return "what stands in quotation marks is not in the source"
         frame = sentence.replace(quoted[0], "")
         foreign = unmatched(frame, source)
         return f"the source does not state {', '.join(foreign)}" if foreign else ""

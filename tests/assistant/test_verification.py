@@ -38,6 +38,7 @@ def test_what_the_source_says_stands(claim):
         ("The Neel temperature of CrSBr is 132 K.", "no citation"),
         ("See https://example.org for CrSBr. [1]", "links"),
         ("In 2031 Roe wrote: “the Neel temperature of CrSBr is 132 K” [1]", "does not state 2031"),
+        ("This was shown in “Neel temperature and irradiation of CrSBr” [1]", "quotation marks"),
     ],
 )
 def test_what_it_does_not_say_falls(claim, why):
