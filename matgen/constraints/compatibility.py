@@ -15,9 +15,8 @@ from matgen.constraints.composition import AnonymousFormula, ChemicalSystem, For
 from matgen.constraints.element_limits import CrustalAbundance, SupplyRisk
 from matgen.constraints.packing import Density, VolumePerAtom
 from matgen.constraints.perovskite import Perovskite
-from matgen.constraints.symmetry import CrystalSystem, SpaceGroup
-from matgen.constraints.wyckoff import WyckoffPositions
-from matgen.data.symmetry import crystal_system, symbol
+from matgen.constraints.symmetry import SpaceGroup, SymmetryWish
+from matgen.data.symmetry import symbol
 from matgen.elements import metallic_radius, numbers
 from matgen.errors import ConfigError
 
@@ -138,12 +137,8 @@ class _Wishes:
     def _by_symmetry(self) -> str | None:
         left = set(range(1, 231))
         for c in self.constraints:
-            if isinstance(c, SpaceGroup):
-                left &= set(c.numbers)
-            elif isinstance(c, CrystalSystem):
-                left = {n for n in left if crystal_system(n) in c.systems}
-            elif isinstance(c, WyckoffPositions) and c.space_group is not None:
-                left &= {c.space_group}
+            if isinstance(c, SymmetryWish):
+                left &= c.groups
         return None if left else "no space group is left"
 
     def _by_windows(self) -> str | None:

@@ -27,6 +27,7 @@ CONFLICTS = [
     (["price"], Request(formula="AuCl"), "AuCl and price.*USD/kg"),
     (["size_mismatch", {"required_elements": {"required": ["O"]}}], None, "O must occur and may not"),
     ([{"crystal_system": {"systems": ["cubic"]}}], Request(space_group=62), "space group Pnma and crystal_system"),
+    ([{"wyckoff": {"required": ["Ti k"]}}], Request(space_group=62), "space group Pnma and wyckoff.*no space group"),
     ([{"density": {"low": 8}}, {"density": {"high": 5}}], None, "at least 8 and at most 5"),
     (["supply_risk"], Request(chemical_system="Nd-O"), "the chemical system Nd-O and supply_risk cannot"),
 ]

@@ -63,7 +63,7 @@ def having(role: str) -> pytest.MarkDecorator:
 
 
 @having("check")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(structures=st.lists(crystals(), max_size=4))
 def test_verdict_has_one_entry_a_structure_and_a_reason_exactly_where_it_fails(constraint, structures):
     verdict = constraint.check(structures)
@@ -75,7 +75,7 @@ def test_verdict_has_one_entry_a_structure_and_a_reason_exactly_where_it_fails(c
 
 
 @having("check")
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(structures=st.lists(crystals(), min_size=2, max_size=4))
 def test_structures_are_judged_independently(constraint, structures):
     together = constraint.check(structures).reasons
@@ -83,7 +83,7 @@ def test_structures_are_judged_independently(constraint, structures):
 
 
 @having("penalty")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(structures=st.lists(crystals(), min_size=1, max_size=3))
 def test_penalty_is_zero_exactly_where_the_check_passes(constraint, structures):
     penalty = constraint.penalty(to_batch(structures))
@@ -93,7 +93,7 @@ def test_penalty_is_zero_exactly_where_the_check_passes(constraint, structures):
 
 
 @having("penalty")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(structures=st.lists(crystals(), min_size=1, max_size=3))
 def test_penalty_has_finite_gradients(constraint, structures):
     batch = to_batch(structures)
@@ -137,7 +137,7 @@ def test_what_is_projected_passes_and_projecting_again_changes_nothing(constrain
 
 
 @having("mask")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(n=st.integers(1, 10), seed=st.integers(0, 2**32 - 1))
 def test_what_a_mask_allows_passes_the_check(constraint, n, seed):
     rng = np.random.default_rng(seed)
@@ -154,7 +154,7 @@ def test_what_a_mask_allows_passes_the_check(constraint, n, seed):
 
 
 @having("mask")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(structure=crystals())
 def test_a_whole_composition_is_permitted_exactly_where_it_passes_the_check(constraint, structure):
     numbers = np.array(structure.atomic_numbers)
