@@ -2,9 +2,9 @@
 
     python benchmarks/assistant.py NAME... [--corpus DIR] [--data DIR] [--limit N] [--gguf FILE] [--out FILE.md]
 
-Names: index, questions, speed, titles, injections, hazards, judge, agreement, mascqa, recipes, and train-judge, which
-writes the heads. ``--out`` replaces the sections of the measurements that were made and keeps the others. The reference
-data lie beside the checkout; ``index`` builds the corpus that the others read.
+Names: index, questions, speed, titles, injections, hazards, judge, coherence, agreement, mascqa, recipes, and
+train-judge, which writes the heads. ``--out`` replaces the sections of the measurements that were made and keeps the
+others. The reference data lie beside the checkout; ``index`` builds the corpus that the others read.
 """
 
 from __future__ import annotations
@@ -245,7 +245,8 @@ def measure_titles(args: argparse.Namespace) -> str:
             answered += not answer.refused
             cited += len(answer.citations)
             invented += sum(c.title not in own for c in answer.citations)
-            named = _named(answer.text, lowered)
+            quoted = " ".join(c.passage for c in answer.citations).lower()
+            named = [title for title in _named(answer.text, lowered) if title not in quoted]
             invented += len(named)
             for title in named:
                 print(f"{q['id']}: {title!r} is named in: {answer.text}", file=sys.stderr, flush=True)
@@ -390,6 +391,22 @@ def measure_agreement(args: argparse.Namespace) -> str:
     return note + "\n\n" + table(["judge", "against", "metric", "kappa", "equal", "within one", "n"], lines)
 
 
+def measure_coherence(args: argparse.Namespace) -> str:
+    """Shuffled answers by their number of sentences and by where in an abstract they begin."""
+    rng = np.random.default_rng(2)
+    held = [p for d in _permuted(args)[TRAINED_ON:] if len(p := defects.parts_of(d.text)) >= 7][: args.limit or 200]
+    lines = []
+    for begin, words in ((0, "first"), (1, "second")):
+        for n in (3, 5, 6):
+            sound = [" ".join(parts[begin : begin + n]) for parts in held]
+            good = [judging.coherence(text) for text in sound]
+            bad = [judging.coherence(defects.shuffled(text, rng)) for text in sound]
+            auc = float(roc_auc_score([1] * len(good) + [0] * len(bad), good + bad))
+            lines.append([words, n, auc, float(np.mean(good)), float(np.mean(bad))])
+    header = ["begins with sentence", "sentences", "AUC", "mean, sound", "mean, shuffled"]
+    return f"{len(held)} abstracts that the judge was not trained on.\n\n" + table(header, lines)
+
+
 def _permuted(args: argparse.Namespace) -> list[Document]:
     documents = read_documents(args.data / ABSTRACTS[0])
     return [documents[i] for i in np.random.default_rng(0).permutation(len(documents))]
@@ -491,6 +508,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "injections": measure_injections,
     "hazards": measure_hazards,
     "judge": measure_judge,
+    "coherence": measure_coherence,
     "agreement": measure_agreement,
     "mascqa": measure_mascqa,
     "recipes": measure_recipes,

@@ -79,7 +79,7 @@ class Encoder:
             found = self._many(fresh)
         else:
             with threadpool_limits(1):  # such small products only lose time to threads
-                found = [self.states([text])[0][-1][0].mean(axis=0) for text in fresh]
+                found = np.array([self.states([text])[0][-1][0].mean(axis=0) for text in fresh])
         self._known.update(zip(fresh, found, strict=True))
         for text in list(self._known)[: max(0, len(self._known) - KEPT)]:
             del self._known[text]
