@@ -13,6 +13,7 @@ from matgen.evaluate.molecules import (
     bond_order,
     cosine,
     evaluate_molecules,
+    frechet,
     set_metrics,
     space_metrics,
     stable_atoms,
@@ -49,6 +50,15 @@ def test_similarities_by_hand():
     assert tanimoto(np.array([[1, 1, 0]]), np.array([[1, 0, 1], [1, 1, 0]])) == pytest.approx(np.array([[1 / 3, 1.0]]))
     assert cosine({"a": 1}, {"a": 3}) == pytest.approx(1)
     assert cosine({"a": 1}, {"b": 3}) == 0
+
+
+def test_the_frechet_distance_of_normal_distributions():
+    rng = np.random.default_rng(0)
+    sample = rng.normal(size=(4000, 3))
+    assert frechet(sample, sample) == pytest.approx(0, abs=1e-9)
+    # Moved by one standard deviation in one entry, and twice as wide in another: 1 + (2 - 1)^2.
+    assert frechet(sample * [1, 2, 1] + [1, 0, 0], sample) == pytest.approx(2.0, abs=0.1)
+    assert np.isnan(frechet(sample[:1], sample))
 
 
 def test_bonds_by_distance():

@@ -63,10 +63,10 @@ REALISE = "realise"
 
 def gathered(ids: Sequence[str], rows: Sequence[dict[str, Any]]) -> Candidates:
     """Candidates from packed structures; rows with an ``error`` are rejected, and keep a place holder."""
-    from matgen.data.structures import unpack
+    from matgen.data.structures import formula_of, unpack
 
     structures = [unpack({k: [v] for k, v in row.items()})[0] if "error" not in row else _nothing() for row in rows]
-    table = pd.DataFrame({"id": list(ids), "formula": [s.composition.reduced_formula for s in structures]})
+    table = pd.DataFrame({"id": list(ids), "formula": [formula_of(s) for s in structures]})
     return Candidates(table, structures).reject(REALISE, [row.get("error") for row in rows])
 
 
