@@ -51,13 +51,13 @@ def verdict_sentences(
     for constraint in constraints:
         verdict = constraint.check([structure])
         if verdict.passed[0]:
-            kept.append(_kept(formula, constraint, float(verdict.score[0]), reasons))
+            kept.append(_kept(formula, structure, constraint, float(verdict.score[0]), reasons))
         else:
             broken.append(f"After relaxation {formula} breaks the constraint {constraint.name}: {verdict.reasons[0]}.")
     return kept, broken
 
 
-def _kept(formula: str, constraint: Constraint, score: float, reasons: Sequence[str]) -> str:
+def _kept(formula: str, structure: Structure, constraint: Constraint, score: float, reasons: Sequence[str]) -> str:
     settings: Any = constraint
     match constraint.name:
         case "min_distance":
@@ -72,17 +72,15 @@ def _kept(formula: str, constraint: Constraint, score: float, reasons: Sequence[
             return f"{formula} has {score:g} elements, within the limits of {settings.low:g} to {settings.high:g}."
         case "charge_neutral":
             states = next((m[1] for r in reasons if (m := re.search(r"charge neutral as (.+)", r))), "")
-            return _charges(formula, states)
+            return _charges(formula, structure, states)
     given = ", ".join(
         f"{k} {v}" for k, v in vars(constraint).items() if not k.startswith("_") and v not in (None, (), "")
     )
     return f"{formula} satisfies the constraint {constraint.name}{_bracketed(given)}."
 
 
-def _charges(formula: str, states: str) -> str:
-    from pymatgen.core import Composition
-
-    if all(element.is_metal for element in Composition(formula)):
+def _charges(formula: str, structure: Structure, states: str) -> str:
+    if all(element.is_metal for element in structure.composition.elements):
         return f"{formula} consists of metals only, for which charges need not balance."
     if not states:
         return f"The charges of {formula} balance in known oxidation states."
