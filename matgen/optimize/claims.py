@@ -11,6 +11,8 @@ from matgen.optimize.storage import CLAIM, owner
 from matgen.optimize.surrogate_sampler import KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import optuna
     from optuna.trial import FrozenTrial
 
@@ -23,32 +25,54 @@ _POLL, _LONGEST = 0.02, 30.0
 def claim(study: optuna.Study, trial: optuna.Trial, key: str) -> FrozenTrial | None:
     """Claim the candidate called ``key`` for a trial; returns the trial that has it already, if one has.
 
-    Each process first shows its wish and then looks for others. One that is settled wins over one that is not; of two
+    Args:
+        study: Shared with other processes.
+        trial: Running.
+        key: Name of its candidate.
+    """
+    return claims(study, [(trial, key)])[0]
+
+
+def claims(study: optuna.Study, wishes: Sequence[tuple[optuna.Trial, str]]) -> list[FrozenTrial | None]:
+    """Claim a candidate for each of several trials; returns the trials that have them already, where any has.
+
+    Each process first shows its wishes and then looks for others. One that is settled wins over one that is not; of two
     that are not, the later trial gives way at once, and the earlier one waits until it knows what the other does.
     So exactly one goes on, whatever the order in which they read and write, and no lock is needed that only some
     storages have.
 
     Args:
         study: Shared with other processes.
-        trial: Running.
-        key: Name of its candidate.
+        wishes: Running trials and the names of their candidates.
     """
-    trial.set_user_attr(CLAIM, {"owner": owner(), "settled": False})
-    trial.set_user_attr(KEY, key)
+    for trial, key in wishes:
+        trial.set_user_attr(CLAIM, {"owner": owner(), "settled": False})
+        trial.set_user_attr(KEY, key)
     until = time.monotonic() + _LONGEST
+    first: dict[int, FrozenTrial | None] = {}
     while True:
-        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and _wishes(t, key)]
-        waiting = [t for t in others if not _settled(t)]
-        first = next((t for t in others if _settled(t)), None)
-        if first is None:
-            first = next((t for t in waiting if t.number < trial.number), None)
-        if first is not None:
-            trial.set_user_attr(DUPLICATE, first.number)
-            return first
-        if not waiting or time.monotonic() > until:
-            trial.set_user_attr(CLAIM, {"owner": owner(), "settled": True})
-            return None
+        trials = study.get_trials(deepcopy=False)
+        for trial, key in wishes:
+            if trial.number in first:
+                continue
+            others = [t for t in trials if t.number != trial.number and _wishes(t, key)]
+            winner = _winner(others, trial.number)
+            if winner is not None:
+                trial.set_user_attr(DUPLICATE, winner.number)
+            elif any(not _settled(t) for t in others) and time.monotonic() <= until:
+                continue
+            else:
+                trial.set_user_attr(CLAIM, {"owner": owner(), "settled": True})
+            first[trial.number] = winner
+        if len(first) == len(wishes):
+            return [first[trial.number] for trial, _ in wishes]
         time.sleep(_POLL)
+
+
+def _winner(others: Sequence[FrozenTrial], own: int) -> FrozenTrial | None:
+    """Of those that wish for the same candidate, the one to which the trial with the number ``own`` gives way."""
+    settled = next((t for t in others if _settled(t)), None)
+    return settled or next((t for t in others if t.number < own), None)
 
 
 def is_evaluation(trial: FrozenTrial) -> bool:

@@ -59,6 +59,24 @@ class Grid(optuna.samplers.GridSampler):
         """Nothing; Optuna's own would call ``Study.stop``, which works inside ``Study.optimize`` only."""
 
 
+class Tpe(optuna.samplers.TPESampler):
+    """Optuna's, which keeps its two densities as long as no result arrives, such as during a batch."""
+
+    _kept: dict[bool, tuple[Any, Any]]
+
+    def _build_parzen_estimator(
+        self, study: optuna.Study, search_space: dict[str, Any], trials: list[Any], handle_below: bool
+    ) -> Any:
+        if self._constant_liar:  # running trials count too, and their parameters arrive one by one
+            return super()._build_parzen_estimator(study, search_space, trials, handle_below)
+        self.__dict__.setdefault("_kept", {})
+        built_for = (study._study_id, tuple(search_space.items()), [trial.number for trial in trials])
+        if handle_below not in self._kept or self._kept[handle_below][0] != built_for:
+            made = super()._build_parzen_estimator(study, search_space, trials, handle_below)
+            self._kept[handle_below] = (built_for, made)
+        return self._kept[handle_below][1]
+
+
 def build_sampler(
     spec: Spec, seed: int, space: Space, aims: Sequence[Aim], limits: Sequence[Limit] = ()
 ) -> optuna.samplers.BaseSampler:
@@ -90,7 +108,8 @@ def build_sampler(
         require("cmaes", "search")
         if len(aims) > 1:
             raise ConfigError("'cma-es' has one objective only.", where="sampler", fix="Use 'nsga-ii' or 'tpe'.")
-    return _made(getattr(optuna.samplers, SAMPLERS[name]), name, {"seed": seed, **settings})
+    kind = Tpe if name == "tpe" else getattr(optuna.samplers, SAMPLERS[name])
+    return _made(kind, name, {"seed": seed, **settings})
 
 
 def build_pruner(spec: Spec) -> optuna.pruners.BasePruner:

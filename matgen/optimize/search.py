@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from matgen.data.candidates import Candidates
-from matgen.errors import ConfigError
 from matgen.execution import Serial
 from matgen.optimize.aims import Aim, Limit, as_aims, as_limits
-from matgen.optimize.claims import DUPLICATE, REASON, claim, is_evaluation, taken
+from matgen.optimize.claims import DUPLICATE, REASON, claim, claims, is_evaluation, taken
 from matgen.optimize.evaluators.base import EVALUATORS, NOT_PROMOTED, Evaluator
 from matgen.optimize.evaluators.function import Function
 from matgen.optimize.memory import Remembering
@@ -28,8 +26,9 @@ from matgen.optimize.results import FACTS, STRUCTURE, best_so_far, candidates_of
 from matgen.optimize.samplers import build_sampler
 from matgen.optimize.spaces.base import SPACES, Proposal, Space
 from matgen.optimize.spaces.realisation import REALISE
-from matgen.optimize.storage import alive, open_storage, patience, recover
+from matgen.optimize.storage import alive, open_storage, opened, patience, recover
 from matgen.optimize.surrogate_sampler import ITEM
+from matgen.optimize.transactions import one_reading
 from matgen.runtime import content_id
 
 if TYPE_CHECKING:
@@ -53,9 +52,6 @@ FRUITLESS = 50
 
 POLL_SECONDS = 0.2
 """How often the trials of other processes are looked at when only they are still at work."""
-
-SEARCH = "search"
-"""User attribute of a study: identifies what is searched, so that another search is not mixed in."""
 
 
 def optimize(
@@ -208,8 +204,10 @@ class Search:
         while claimed < n and asked < ASKS * n and not self._exhausted():
             wave = min(n - claimed, ASKS * n - asked)
             asked += wave
-            seen = taken(self.study)  # what others claim meanwhile is found out when a candidate is claimed
-            proposed = [found for found in (self._ask(seen) for _ in range(wave)) if found is not None]
+            with one_reading(self.study):  # what others claim meanwhile is found out when a candidate is claimed
+                seen = taken(self.study)
+                asked_for = [found for found in (self._ask(seen) for _ in range(wave)) if found is not None]
+            proposed = self._claimed(asked_for)
             if not proposed:
                 self.lead(wave)
             else:
@@ -229,7 +227,7 @@ class Search:
         return claimed
 
     def _ask(self, seen: set[str]) -> tuple[optuna.Trial, Proposal] | None:
-        """A trial with a candidate of its own, whose key joins those seen; None where it was told at once."""
+        """A trial with a proposal, whose key joins those seen; None where it was told at once."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Heartbeat of storage")  # the loop here gives signs of life itself
             trial = self.study.ask()
@@ -243,11 +241,21 @@ class Search:
             return None
         if proposal.key is not None:
             seen.add(proposal.key)
-            if (first := claim(self.study, trial, proposal.key)) is not None:
-                self._repeat(trial, first)
-                return None
-        trial.set_user_attr(ITEM, proposal.item)
         return trial, proposal
+
+    def _claimed(self, asked: Sequence[tuple[optuna.Trial, Proposal]]) -> list[tuple[optuna.Trial, Proposal]]:
+        """Those whose candidate no other trial has, or whose structure will tell; the others are told at once."""
+        wishes = [(trial, proposal.key) for trial, proposal in asked if proposal.key is not None]
+        found = zip(wishes, claims(self.study, wishes), strict=True)
+        others = {trial.number: first for (trial, _), first in found if first is not None}
+        kept = []
+        for trial, proposal in asked:
+            if trial.number in others:
+                self._repeat(trial, others[trial.number])
+            else:
+                trial.set_user_attr(ITEM, proposal.item)
+                kept.append((trial, proposal))
+        return kept
 
     def _distinct(self, made: Candidates, named: set[str], trials: dict[str, optuna.Trial]) -> Candidates:
         """What was made without structures that another trial has; those whose key is known were claimed before."""
@@ -283,28 +291,35 @@ class Search:
         with alive(self.study, list(trials.values())):
             judged = self.evaluator.evaluate(together, self.aims, self.limits, self.executor)
         begin = time.monotonic()
-        for row, structure in zip(judged.table.to_dict("records"), judged.structures, strict=True):
-            self._tell(trials[str(row["id"])], {str(k): v for k, v in row.items()}, packed(structure))
-        self._refuse(judged, dict(trials))
+        rows = [{str(k): v for k, v in row.items()} for row in judged.table.to_dict("records")]
+        with one_reading(self.study):
+            told = []  # all are recorded before any is told, so that what is written travels together
+            for row, structure in zip(rows, judged.structures, strict=True):
+                trial = trials[str(row["id"])]
+                trial.set_user_attr(STRUCTURE, packed(structure))
+                trial.set_user_attr(FACTS, _plain(row))
+                told.append((trial, self._record(trial, row)))
+            for trial, values in told:
+                if values is not None:
+                    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                        self.study.tell(trial, values, skip_if_finished=True)
+            self._refuse(judged, dict(trials))
         self.own_seconds += time.monotonic() - begin
 
-    def _tell(self, trial: optuna.Trial, row: Row, structure: Row) -> None:
+    def _record(self, trial: optuna.Trial, row: Row) -> list[float] | None:
+        """Write down what the evaluation found; returns the values to tell, or None for a trial that fails without."""
         values: list[Any] = [row.get(aim.property) for aim in self.aims]
         bounded: dict[Limit, Any] = {limit: row.get(limit.property) for limit in self.limits}
         missing = [p.property for p, v in zip(self.aims, values, strict=True) if not _is_number(v)]
         missing += [limit.property for limit, v in bounded.items() if not _is_number(v)]
-        trial.set_user_attr(STRUCTURE, structure)
-        trial.set_user_attr(FACTS, _plain(row))
         if missing:
             self._fail(trial, "evaluate", f"the evaluation gave no {', '.join(missing)}")
-            return
+            return None
         for part in dict.fromkeys((*(a.property for a in self.aims), *(b.property for b in self.limits))):
             trial.set_user_attr(part, float(row[part]))
         for limit, value in bounded.items():
             trial.set_constraint(f"{limit.property} limit", limit.violation(float(value)))
-        told = [aim.value(float(value)) for aim, value in zip(self.aims, values, strict=True)]
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self.study.tell(trial, told, skip_if_finished=True)
+        return [aim.value(float(value)) for aim, value in zip(self.aims, values, strict=True)]
 
     def _refuse(self, candidates: Candidates, trials: dict[str, optuna.Trial]) -> None:
         """Tell the study of rejected candidates, and forget their trials."""
@@ -323,17 +338,19 @@ class Search:
         trial.set_user_attr("stage", stage)
         trial.set_user_attr(REASON, reason)
         state = TrialState.PRUNED if stage == NOT_PROMOTED else TrialState.FAIL
-        self.study.tell(trial, state=state, skip_if_finished=True)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.study.tell(trial, state=state, skip_if_finished=True)
 
     def _exhausted(self) -> bool:
         sampler = self.study.sampler
         return isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(self.study)
 
     def _tell_people(self, rounds: int, wanted: int, seconds: float) -> None:
-        trials = self.study.get_trials(deepcopy=False)
+        with one_reading(self.study):
+            trials = self.study.get_trials(deepcopy=False)
+            best, done = best_so_far(self.study), evaluations(self.study, self.count)
         failed = sum(t.state == TrialState.FAIL and is_evaluation(t) for t in trials)
         repeated = sum(DUPLICATE in t.user_attrs for t in trials)
-        best = best_so_far(self.study)
         line = (
             ", ".join(f"{aim.label} {value:.4g}" for aim, value in zip(self.aims, best[-1], strict=True))
             if len(best)
@@ -341,30 +358,8 @@ class Search:
         )
         log.info(
             "round %d: %d of %d evaluated, %d failed, %d repeated; best so far: %s; %.0f s",
-            rounds, evaluations(self.study, self.count), wanted, failed, repeated, line, seconds,
+            rounds, done, wanted, failed, repeated, line, seconds,
         )  # fmt: skip
-
-
-def opened(store: BaseStorage | None, name: str, aims: Sequence[Aim], identity: str) -> optuna.Study:
-    """The study called ``name``, new or as it was left; that of another search is refused."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(
-            storage=store, study_name=name, directions=[aim.direction for aim in aims], load_if_exists=True
-        )
-    except ValueError as error:
-        raise ConfigError(f"the study {name!r} cannot be opened: {error}.", where="storage") from error
-    known = study.user_attrs.get(SEARCH)
-    if known not in (None, identity):
-        raise ConfigError(
-            f"the study {name!r} belongs to another search.", where="storage", fix="Give another name or storage."
-        )
-    if known is None:
-        study.set_user_attr(SEARCH, identity)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([aim.label for aim in aims])
-    return study
 
 
 def _spelled(part: Any) -> Any:

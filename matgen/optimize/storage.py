@@ -19,6 +19,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from matgen.errors import ConfigError
+from matgen.optimize.transactions import FewTransactions, sent
 from matgen.runtime import require
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
+
+    from matgen.optimize.aims import Aim
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,10 @@ PATIENCE = 4
 """Signs of life that may fail to come before a trial counts as lost."""
 
 JOURNALS = (".journal", ".log", ".jsonl")
+
+
+SEARCH = "search"
+"""User attribute of a study: identifies what is searched, so that another search is not mixed in."""
 
 
 def open_storage(where: str | Path | BaseStorage | None, heartbeat: int = HEARTBEAT) -> BaseStorage | None:
@@ -71,6 +78,28 @@ def open_storage(where: str | Path | BaseStorage | None, heartbeat: int = HEARTB
     return _database(f"sqlite:///{path}", heartbeat)
 
 
+def opened(store: BaseStorage | None, name: str, aims: Sequence[Aim], identity: str) -> optuna.Study:
+    """The study called ``name``, new or as it was left; that of another search is refused."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(
+            storage=store, study_name=name, directions=[aim.direction for aim in aims], load_if_exists=True
+        )
+    except ValueError as error:
+        raise ConfigError(f"the study {name!r} cannot be opened: {error}.", where="storage") from error
+    known = study.user_attrs.get(SEARCH)
+    if known not in (None, identity):
+        raise ConfigError(
+            f"the study {name!r} belongs to another search.", where="storage", fix="Give another name or storage."
+        )
+    if known is None:
+        study.set_user_attr(SEARCH, identity)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([aim.label for aim in aims])
+    return study
+
+
 def owner() -> str:
     """This process, as other processes and machines may know it."""
     return f"{socket.gethostname()}:{os.getpid()}"
@@ -101,12 +130,14 @@ def patience(study: optuna.Study) -> float:
     """
     interval = getattr(study._storage, "get_heartbeat_interval", lambda: None)()
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return float(2 * PATIENCE * interval) if interval and running else 0.0
+    claimed = any(CLAIM in t.user_attrs for t in running)  # nobody waits for what died before it had a candidate
+    return float(2 * PATIENCE * interval) if interval and claimed else 0.0
 
 
 @contextmanager
 def alive(study: optuna.Study, trials: Sequence[optuna.Trial]) -> Iterator[None]:
     """Give signs of life for running trials while the block runs, where the storage takes them."""
+    sent(study)
     storage = study._storage
     interval = getattr(storage, "get_heartbeat_interval", lambda: None)()
     if interval is None or not trials:
@@ -130,12 +161,12 @@ def alive(study: optuna.Study, trials: Sequence[optuna.Trial]) -> Iterator[None]
         thread.join()
 
 
-def _database(address: str, heartbeat: int) -> RDBStorage:
+def _database(address: str, heartbeat: int) -> FewTransactions:
     from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
 
     for wait in (0.1, 0.2, 0.4, 0.8, 1.6, None):
         try:
-            return _connected(address, heartbeat)
+            return FewTransactions(_connected(address, heartbeat))
         except (ProgrammingError, IntegrityError):
             if wait is None:
                 raise

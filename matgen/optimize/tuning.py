@@ -15,9 +15,9 @@ from matgen.optimize.claims import DUPLICATE, REASON, claim, taken
 from matgen.optimize.parts import Spec, build
 from matgen.optimize.results import evaluations, finished
 from matgen.optimize.samplers import build_pruner, build_sampler
-from matgen.optimize.search import ASKS, opened
+from matgen.optimize.search import ASKS
 from matgen.optimize.spaces.base import SPACES
-from matgen.optimize.storage import alive, open_storage, recover
+from matgen.optimize.storage import alive, open_storage, opened, recover
 from matgen.runtime import content_id
 
 if TYPE_CHECKING:

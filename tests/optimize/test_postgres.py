@@ -100,7 +100,7 @@ def test_four_processes_one_killed(server, tmp_path):
 
 def _killed_at_work(journal, team):
     """Kill a process in the middle of its second or later evaluation."""
-    for _ in range(1200):
+    for _ in range(3600):
         lines = [line.split() for line in journal.read_text().splitlines()]
         for kind, _, process in reversed(lines):
             if kind == "begin" and sum(line[2] == process for line in lines) > 4:
