@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 CLOSEST = 0.7
 """Smallest distance as a share of the sum of two covalent radii; more open drawings are preferred while tries last."""
 
+OVERLAP = 0.5
+"""Å; atoms closer than this are too close whatever their radii (two hydrogen atoms)."""
+
 Orbits = list[tuple[int, "Position"]]
 """Element and Wyckoff position of each orbit."""
 
@@ -200,7 +203,7 @@ def _structure(group: int, orbits: Orbits, spread: float, rng: np.random.Generat
 
 
 def _openness(structure: Structure) -> float:
-    """Smallest distance as a share of the sum of the two covalent radii."""
+    """Smallest distance as a share of the sum of the two covalent radii, of at least 0.7 Å."""
     radii = covalent_radius()[list(structure.atomic_numbers)]
     distance = shortest_distances(structure.frac_coords, structure.lattice.matrix)
-    return float((distance / (radii[:, None] + radii)).min())
+    return float((distance / np.maximum(radii[:, None] + radii, OVERLAP / CLOSEST)).min())

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from matgen.constraints.base import CONSTRAINTS
 from matgen.constraints.lattice import FixedLattice
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, to_batch
@@ -42,10 +41,6 @@ def test_reasons_name_the_worst_parameter():
     assert HEXAGONAL.check([longer]).reasons == ("c is 5.500 Å, wanted 5.000 Å",)
     with pytest.raises(ConfigError, match="span a volume"):
         FixedLattice(a=4, b=4, c=4, alpha=10, beta=10, gamma=170)
-
-
-def test_every_project_role_is_tested_here():
-    assert [name for name, kind in CONSTRAINTS if "project" in kind.roles()] == ["lattice"]
 
 
 def test_samples_have_the_cell(small_set):
