@@ -33,11 +33,11 @@ from matgen.assistant.asking import ask, mean_reciprocal_rank, rank_of, recall
 from matgen.assistant.backends import Backend, BackendConfig, fence, open_backend, prompt
 from matgen.assistant.corpus import Corpus
 from matgen.assistant.document import Answer, Document
-from matgen.assistant.embedding import encoder
 from matgen.assistant.hazards import hazard
 from matgen.assistant.notation import readable
 from matgen.assistant.readers import read_documents
 from matgen.assistant.retrieval import build_index
+from matgen.features.sentences import encoder
 from matgen.runtime import workers, write_text
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matgen.assistant.document import Passage
-from matgen.assistant.embedding import encoder
 from matgen.assistant.hazards import gives_orders
 from matgen.assistant.materials import find_materials
 from matgen.assistant.quantities import UNITS, quantities
 from matgen.assistant.terms import asked, speaks_of, terms
+from matgen.features.sentences import encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matgen.assistant.defects import parts_of, ungrammatical
-from matgen.assistant.embedding import encoder
 from matgen.assistant.judging import LAYERS
 from matgen.assistant.order_training import HIDDEN as ORDER_HIDDEN
 from matgen.assistant.order_training import train_order
+from matgen.features.sentences import encoder
 from matgen.runtime import whole_file, write_json
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matgen.assistant.embedding import encoder
 from matgen.assistant.extraction import wanted_dimensions, wants_number
 from matgen.assistant.notation import readable, sentences
 from matgen.assistant.ordering import naturalness, token_states
 from matgen.assistant.quantities import quantities
 from matgen.assistant.terms import asked, speaks_of, stems, terms
 from matgen.assistant.verification import LABEL, contradiction, support
+from matgen.features.sentences import encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matgen.assistant.defects import parts_of
-from matgen.assistant.embedding import batches, encoder
 from matgen.assistant.ordering import LONGEST, OPENING, order_evidence, pair_logits, sentence_features
+from matgen.features.sentences import batches, encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matgen.assistant.embedding import encoder
+from matgen.features.sentences import encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matgen.assistant.embedding import encoder
 from matgen.assistant.terms import asked, terms
+from matgen.features.sentences import encoder
 from matgen.runtime import require
 
 if TYPE_CHECKING:

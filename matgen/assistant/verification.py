@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matgen.assistant.embedding import encoder
 from matgen.assistant.materials import find_materials
 from matgen.assistant.notation import readable, sentences
 from matgen.assistant.quantities import unmatched
 from matgen.assistant.terms import WORDS, stems
+from matgen.features.sentences import encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

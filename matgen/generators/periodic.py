@@ -15,12 +15,12 @@ from torch.nn import functional as F
 
 from matgen.data.batches import BOX
 from matgen.errors import ConfigError
-from matgen.features.sentences import SIZE, sentence_vector
+from matgen.features.sentences import SIZE
 from matgen.generators.base import Generator
 from matgen.generators.molecule_box import UNIT
 from matgen.generators.paths import centred
 from matgen.generators.penalties import Penalties
-from matgen.generators.words import Words, composed_vectors
+from matgen.generators.words import Words, composed_vectors, sentence_vectors
 from matgen.nn.precision import inference_precision
 from matgen.nn.transformer import PeriodicTransformer
 
@@ -284,7 +284,7 @@ class PeriodicGenerator(Generator):
             fix = "Use 'diffusion-text-mp20', or --wish, which turns words into a typed request."
             raise ConfigError("this model was not trained on words.", where="text", fix=fix)
         nothing = torch.zeros(SIZE)
-        return torch.stack([nothing if r.text is None else sentence_vector(r.text) for r in requests])
+        return torch.stack([nothing if r.text is None else sentence_vectors([r.text])[0] for r in requests])
 
     def _basis(self, cell: Tensor, sizes: Tensor, isolated: Tensor | None) -> Tensor:
         """(S, 3, 3) cells in Å; those of molecules are boxes."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from matgen.features.sentences import SIZE, sentence_vectors
+from matgen.features.sentences import SIZE, encoder
 from matgen.generators.descriptions import describe_all
 
 if TYPE_CHECKING:
@@ -105,6 +105,11 @@ class Words(nn.Module):
         known = (vectors != 0).any(-1, keepdim=True)
         # Entries of a unit vector are small; the network wants them around one.
         return self.read(vectors * SIZE**0.5), known
+
+
+def sentence_vectors(texts: Sequence[str]) -> Tensor:
+    """(texts, E) unit vectors."""
+    return torch.from_numpy(encoder()(texts))
 
 
 def composed_vectors(structures: Sequence[Structure], groups: Tensor, columns: Mapping[str, Sequence[float]]) -> Tensor:

