@@ -10,6 +10,7 @@ others. The reference data lie beside the checkout; ``index`` builds the corpus 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import gzip
 import json
@@ -37,6 +38,7 @@ from matgen.assistant.hazards import hazard
 from matgen.assistant.notation import readable
 from matgen.assistant.readers import read_documents
 from matgen.assistant.retrieval import build_index
+from matgen.errors import MatgenError
 from matgen.features.sentences import encoder
 from matgen.runtime import workers, write_text
 
@@ -379,7 +381,8 @@ def measure_agreement(args: argparse.Namespace) -> str:
         found = judging.judge(g["question"], g["answer"], g["context"], g["ground_truth"])
         rows.append({"deterministic judge": found.grades, "labels": g["labels"]})
         if model is not None:
-            rows[-1][args.gguf.stem] = judge_with_model(model, g)
+            with contextlib.suppress(MatgenError):  # no grade in any reply; the table's n shows it
+                rows[-1][args.gguf.stem] = judge_with_model(model, g)
     named = ["deterministic judge", *([args.gguf.stem] if model else []), "labels"]
     lines = [
         [a, b, metric, v["kappa"], v["equal"], v["within one"], v["n"]]
@@ -388,6 +391,8 @@ def measure_agreement(args: argparse.Namespace) -> str:
         for metric, v in judging.agreements(rows, a, b).items()
     ]
     note = f"{len(rows)} answers with grades given by hand (`tests/data/judged.jsonl`); kappa has quadratic weights."
+    if model is not None:
+        note += f" {sum(args.gguf.stem in row for row in rows)} of them got a grade from {args.gguf.stem}."
     return note + "\n\n" + table(["judge", "against", "metric", "kappa", "equal", "within one", "n"], lines)
 
 
