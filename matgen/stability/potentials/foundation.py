@@ -115,7 +115,8 @@ class Orb(_Weights):
     def build(self) -> Calculator:
         """ORB's ASE calculator on the CPU."""
         loaders = require("orb_models.forcefield.pretrained", self.extra)
-        network = getattr(loaders, self.model)(weights_path=str(self.weights), device="cpu")
+        # Compiling takes minutes before the first energy.
+        network = getattr(loaders, self.model)(weights_path=str(self.weights), device="cpu", compile=False)
         return require("orb_models.forcefield.calculator", self.extra).ORBCalculator(network, device="cpu")
 
 
