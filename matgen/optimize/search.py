@@ -26,7 +26,7 @@ from matgen.optimize.results import FACTS, STRUCTURE, best_so_far, candidates_of
 from matgen.optimize.samplers import build_sampler
 from matgen.optimize.spaces.base import SPACES, Proposal, Space
 from matgen.optimize.spaces.realisation import REALISE
-from matgen.optimize.storage import alive, open_storage, opened, patience, recover
+from matgen.optimize.storage import alive, open_storage, opened, patience, recover, retries
 from matgen.optimize.surrogate_sampler import ITEM
 from matgen.optimize.transactions import one_reading
 from matgen.runtime import content_id
@@ -178,6 +178,10 @@ class Search:
                 log.warning("no candidate of %d rounds got as far as %s", fruitless, self.count)
                 return self.study
             if left <= 0:
+                if (again := retries(self.study)) and not self._exhausted():
+                    # Another process had gone on without what was lost.
+                    self._round(again, asks=1)
+                    continue
                 # A process that dies now leaves its candidates to those that are still here.
                 if waited >= patience(self.study):
                     return self.study
@@ -195,22 +199,27 @@ class Search:
             rounds += 1
             self._tell_people(rounds, wanted, time.monotonic() - start)
 
-    def _round(self, n: int) -> int:
-        """Ask for up to n new candidates, evaluate them together, and tell the study; returns how many there were."""
+    def _round(self, n: int, asks: int = ASKS) -> int:
+        """Ask for up to n new candidates, evaluate them together, and tell the study; returns how many there were.
+
+        Args:
+            n: Candidates.
+            asks: Suggestions for each of them.
+        """
         begin = time.monotonic()
         fresh: dict[str, optuna.Trial] = {}
         parts: list[Candidates] = []
         asked = claimed = 0
-        while claimed < n and asked < ASKS * n and not self._exhausted():
-            wave = min(n - claimed, ASKS * n - asked)
+        while claimed < n and asked < asks * n and not self._exhausted():
+            wave = min(n - claimed, asks * n - asked)
             asked += wave
             with one_reading(self.study):  # what others claim meanwhile is found out when a candidate is claimed
                 seen = taken(self.study)
                 asked_for = [found for found in (self._ask(seen) for _ in range(wave)) if found is not None]
             proposed = self._claimed(asked_for)
-            if not proposed:
+            if not proposed and asked < asks * n:
                 self.lead(wave)
-            else:
+            elif proposed:
                 trials = {str(trial.number): trial for trial, _ in proposed}
                 self.own_seconds += time.monotonic() - begin
                 with alive(self.study, list(trials.values())):

@@ -123,6 +123,11 @@ def recover(study: optuna.Study) -> int:
     return len(lost)
 
 
+def retries(study: optuna.Study) -> int:
+    """How many trials of lost processes wait to be taken up again."""
+    return sum(RETRY in t.user_attrs for t in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
+
 def patience(study: optuna.Study) -> float:
     """Seconds for which it is worth waiting for trials that other processes have in work, 0 where there are none.
 

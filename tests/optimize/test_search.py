@@ -16,7 +16,7 @@ from matgen.errors import ConfigError
 from matgen.optimize import optimize
 from matgen.optimize.claims import REASON, claim, is_evaluation
 from matgen.optimize.results import best_so_far, candidates_of, finished, front, hypervolumes, trials_table
-from matgen.optimize.storage import CLAIM, open_storage, recover
+from matgen.optimize.storage import CLAIM, RETRY, open_storage, recover
 from matgen.workflow.config import load_workflow
 
 VALUE = [{"property": "value"}]
@@ -202,6 +202,17 @@ def test_trials_of_a_dead_process_are_queued_again(tmp_path):
     assert not is_evaluation(lost)
     assert queued.state == TrialState.WAITING
     assert study.ask().suggest_float("x", 0, 1) == trial.params["x"]
+
+
+def test_what_was_lost_is_taken_up_even_where_enough_has_been_found_meanwhile(pool, tmp_path):
+    where = tmp_path / "s.db"
+    study = optimize(spelled(pool), "lookup", VALUE, sampler="random", evaluations=8, storage=where)
+    unseen = next(t for t in optimize(spelled(pool), "lookup", VALUE, sampler="random", seed=5, evaluations=40).trials
+                  if t.user_attrs["key"] not in {old.user_attrs["key"] for old in study.trials})  # fmt: skip
+    study.enqueue_trial(unseen.params, user_attrs={RETRY: 3})
+    study = optimize(spelled(pool), "lookup", VALUE, sampler="random", evaluations=8, storage=where)
+    assert not study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
+    assert [t.user_attrs["key"] for t in study.trials[8:]] == [unseen.user_attrs["key"]]
 
 
 def test_a_gaussian_process_searches_the_latent_coordinates(pool):
