@@ -36,7 +36,7 @@ def fitted(kind: Regressor, points: np.ndarray, values: np.ndarray, rng: np.rand
 
     if kind == "forest":
         return Model(RandomForestRegressor(100, max_features=0.33, random_state=seed).fit(points, values))
-    return Model(ExtraTreesRegressor(100, random_state=seed).fit(points, values))
+    return Model(ExtraTreesRegressor(100, max_features=0.33, random_state=seed).fit(points, values))
 
 
 class Model:

@@ -41,7 +41,9 @@ class Surrogate:
         acquisition: ``expected_improvement``, ``upper_confidence_bound`` or ``probability_of_feasibility``.
         kappa: Standard deviations of the confidence bound.
         startup: Results before the model is asked; random points until then.
-        retrain: New results after which the model is fitted again.
+        retrain: New results after which the model is fitted again, at the least.
+        growth: Share by which the results must have grown as well. A fit costs the more, and changes the less, the
+            more results there are, so the cost of a trial stays the same.
         candidates: Points among which the model chooses.
         inputs: What the model sees: the chemical ``description`` of a candidate, or only the ``coordinates`` (the
             parameters, which must then be numbers).
@@ -52,6 +54,7 @@ class Surrogate:
     kappa: float = 1.0
     startup: int = 16
     retrain: int = 8
+    growth: float = 0.1
     candidates: int = 50_000
     inputs: Literal["description", "coordinates"] = "description"
 
@@ -93,7 +96,7 @@ class SurrogateSampler(optuna.samplers.BaseSampler):
         if len(done) < self.settings.startup or not search_space:
             return {}
         taken = {t.user_attrs[KEY] for t in trials if KEY in t.user_attrs}
-        if not self._queue or len(done) >= self._fitted_on + self.settings.retrain:
+        if not self._queue or len(done) >= self._fitted_on + self._patience(self._fitted_on):
             self._queue, self._fitted_on = self._ordered(done, taken), len(done)
         while self._queue:
             point = self._queue.pop(0)
@@ -127,8 +130,12 @@ class SurrogateSampler(optuna.samplers.BaseSampler):
         kept = np.array([all(v <= 0 for v in t.constraints.values()) for t in done])
         chances = [self._chance(limit, done, known, offered) for limit in self.limits]
         score = promise(mean, std, losses[kept], self.settings.acquisition, self.settings.kappa, chances)
-        best = np.argsort(-score, kind="stable")[: 4 * self.settings.retrain]
+        best = np.argsort(-score, kind="stable")[: 4 * self._patience(len(done))]
         return [options[int(i)].params for i in best]
+
+    def _patience(self, fitted_on: int) -> int:
+        """Results to wait for after a fit on so many."""
+        return max(self.settings.retrain, int(self.settings.growth * fitted_on))
 
     def _losses(
         self, done: list[FrozenTrial], known: np.ndarray, offered: np.ndarray
