@@ -6,6 +6,7 @@ No language model takes part: sentences are arranged from the run's records and 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from matgen.assistant.retrieval import Index
     from matgen.report.records import Records
+
+logger = logging.getLogger(__name__)
 
 EXPLAINED = 5
 """Candidates that are explained; one takes about half a second."""
@@ -62,18 +65,22 @@ def explanations(records: Records, most: int = EXPLAINED, recipes: Path | None =
     wanted = [str(name) for name, structure in first if not is_molecule(structure)]
     if not wanted:
         return {}
-    index = _corpus()
+    try:
+        index = _corpus()
+    except MatgenError as error:
+        return dict.fromkeys(wanted, Explained([], [], str(error)))
     state = _state(records.folder, index, recipes)
     known = _kept(records.folder / FILE, state)
     if lacking := [name for name in wanted if name not in known]:
         known |= _explained(records.folder, lacking, index, recipes)
-        plain = {name: asdict(told) for name, told in known.items()}
+        # what failed is tried again by the next report: its cause may lie outside of the state
+        plain = {name: asdict(told) for name, told in known.items() if not told.problem}
         write_json(records.folder / FILE, {"state": state, "candidates": plain})
     return {name: known[name] for name in wanted}
 
 
 def _explained(folder: Path, names: list[str], index: Index | None, file: Path | None) -> dict[str, Explained]:
-    """Explanations, or why there is none: a report must not fail for want of an optional package."""
+    """Explanations, or why there is none: a report must not fail for want of one."""
     from matgen.assistant.explanation import explain, sources
     from matgen.assistant.recipes import Recipes
 
@@ -84,6 +91,9 @@ def _explained(folder: Path, names: list[str], index: Index | None, file: Path |
             told = explain(folder, name, index=index, recipes=recipes)
         except MatgenError as error:
             found[name] = Explained([], [], str(error))
+        except Exception as error:  # potentials, featurisers and readers of foreign packages raise anything
+            logger.exception("candidate %s of %s was not explained", name, folder)
+            found[name] = Explained([], [], f"{type(error).__name__}: {error} (the log holds the traceback).")
         else:
             found[name] = Explained([(s.heading, s.text) for s in told.sections], sources(told))
     return found

@@ -56,6 +56,38 @@ def test_why_there_is_none_stands_on_the_card(folder, monkeypatch):
     assert "No explanation: the records are &lt;torn&gt;." in page
 
 
+def test_an_unforeseen_error_stands_on_its_card_and_in_the_log_and_the_next_report_tries_again(
+    folder, monkeypatch, caplog
+):
+    from matgen.assistant import explanation
+
+    first, second = map(str, read_records(folder).table["id"].head(2))
+
+    def some(run, name, **given):
+        return {}["lattice"] if name == first else explain(run, name, **given)
+
+    explain = explanation.explain
+    with monkeypatch.context() as patched:
+        patched.setattr(explanation, "explain", some)
+        found = explanations(read_records(folder), 2)
+        page = report(folder, explained=2).read_text(encoding="utf-8")
+    assert found[first].problem == "KeyError: 'lattice' (the log holds the traceback)."
+    assert found[second].sections
+    assert not found[second].problem
+    assert "No explanation: KeyError: &#39;lattice&#39;" in page
+    assert f"candidate {first}" in caplog.text
+    assert 'return {}["lattice"]' in caplog.text
+    assert explanations(read_records(folder), 1)[first].sections
+
+
+def test_a_damaged_corpus_is_the_reason_on_each_card(folder, tmp_path):
+    (tmp_path / "home" / "corpus").mkdir(parents=True)
+    (tmp_path / "home" / "corpus" / "CURRENT").write_text("torn\n")
+    found = explanations(read_records(folder), 2)
+    assert len(found) == 2
+    assert all("the corpus is damaged" in told.problem for told in found.values())
+
+
 def test_none_are_asked_for(folder):
     assert 'class="explained"' not in report(folder, explained=0).read_text(encoding="utf-8")
     assert not (folder / FILE).exists()
