@@ -89,6 +89,11 @@ class MatterSim(_Weights):
     package: ClassVar[str] = "mattersim"
     extra: ClassVar[str] = "mattersim"
 
+    @property
+    def elements(self) -> frozenset[int]:
+        """The 94 elements that its networks tell apart."""
+        return frozenset(range(1, 95))
+
     def build(self) -> Calculator:
         """MatterSim's ASE calculator on the CPU."""
         forcefield = require("mattersim.forcefield", self.extra)
