@@ -196,7 +196,7 @@ def _prior(model: str, rungs: list[Any], n: int, seed: int) -> list[float]:
 def overhead(
     method: list[str] = ["random", "tpe", "nsga-ii", "surrogate"],  # noqa: B006
     trials: int = 1000,
-    last: int = 48,
+    last: int = 192,
     batch: int = 8,
     where: str = "db",
 ) -> None:

@@ -13,8 +13,9 @@ from pools import measure, perovskites
 
 import matgen
 from matgen.errors import ConfigError
-from matgen.optimize import optimize
+from matgen.optimize import optimize, surrogate_sampler
 from matgen.optimize.claims import REASON, claim, is_evaluation
+from matgen.optimize.regression import fitted
 from matgen.optimize.results import best_so_far, candidates_of, finished, front, hypervolumes, trials_table
 from matgen.optimize.storage import CLAIM, RETRY, open_storage, recover
 from matgen.workflow.config import load_workflow
@@ -222,6 +223,19 @@ def test_a_gaussian_process_searches_the_latent_coordinates(pool):
     assert hits(study, pool[1]) >= 4 > hits(chance, pool[1])
     with pytest.raises(ConfigError, match="no numbers"):
         optimize(spelled(pool, "elements"), "lookup", VALUE, sampler=settings, evaluations=24, seed=0)
+
+
+def test_a_model_is_fitted_the_rarer_the_more_is_known(pool, monkeypatch):
+    fits = []
+
+    def noted(kind, points, values, rng):
+        fits.append(len(values))
+        return fitted(kind, points, values, rng)
+
+    monkeypatch.setattr(surrogate_sampler, "fitted", noted)
+    settings = {"surrogate": {"model": "forest", "startup": 8, "retrain": 8, "growth": 0.5}}
+    optimize(spelled(pool), "lookup", VALUE, sampler=settings, evaluations=72, batch=8, seed=0)
+    assert fits == [8, 16, 24, 40, 64]
 
 
 def test_the_dashboard_reads_the_study_unchanged(pool, tmp_path):
