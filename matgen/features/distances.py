@@ -42,6 +42,20 @@ def shortest_distances(frac: np.ndarray, cell: np.ndarray) -> np.ndarray:
     return np.sqrt((vectors**2).sum(-1))
 
 
+def nearest_distances(difference: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """(...,) Å from points to the nearest images of others.
+
+    Args:
+        difference: (..., 3) of fractional coordinates.
+        cell: (3, 3) Å with rows a, b, c, Minkowski-reduced.
+    """
+    difference = difference - difference.round()
+    shifts = IMAGES @ cell
+    vectors = difference @ cell
+    squared = 2 * vectors @ shifts.T + (shifts**2).sum(-1)
+    return np.sqrt(np.maximum((vectors**2).sum(-1) + squared.min(-1), 0))
+
+
 def shortest_distances_of_batch(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """The same for a batch, differentiable in ``frac`` and ``cell``; gradients flow through the nearest image.
 

@@ -18,7 +18,8 @@ from matgen.data.symmetry import space_group_number
 from matgen.elements import covalent_radius, number, symbols
 from matgen.errors import ConfigError
 from matgen.features.conventional_cell import cell_parameters, free_angles, free_lengths
-from matgen.features.distances import shortest_distances
+from matgen.features.distances import nearest_distances, reduction
+from matgen.features.occupation import OPEN
 from matgen.features.volumes import elemental_volumes
 from matgen.features.wyckoff import centring
 from matgen.generators.base import GENERATORS, Generator
@@ -30,7 +31,7 @@ from matgen.generators.masks import (
     required_elements,
     tightened,
 )
-from matgen.generators.occupations import SYMPREC, fill
+from matgen.generators.occupations import MOST_KINDS, SYMPREC, fill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,12 @@ CLOSEST = 0.7
 
 OVERLAP = 0.5
 """Å; atoms closer than this are too close whatever their radii (two hydrogen atoms)."""
+
+PLACES = 10
+"""Random places of which an orbit takes the most open one (Mitchell, SIGGRAPH Comput. Graph. 25, 157, 1991)."""
+
+PATIENCE = 2
+"""Cells and places that are tried for Wyckoff positions before others are drawn."""
 
 Orbits = list[tuple[int, "Position"]]
 """Element and Wyckoff position of each orbit."""
@@ -71,10 +78,11 @@ class _Wanted:
 
 @GENERATORS.register("random-symmetric")
 class RandomSymmetric(Generator):
-    """Random crystals with a space group drawn evenly among those in which the composition fits.
+    """Random crystals with a space group drawn evenly among those in which the atoms have room on Wyckoff positions.
 
-    Atoms are counted in the primitive cell. Structures are symmetric by construction; one whose symmetry is found to be
-    higher than drawn, or whose atoms come too close, is drawn again.
+    Atoms are counted in the primitive cell. Without a formula, up to four elements are dealt to the orbits. Structures
+    are symmetric by construction. Of some random places each orbit takes the most open one; a structure whose symmetry
+    is found to be higher than drawn, or whose atoms still come too close, is drawn again on other Wyckoff positions.
 
     Args:
         max_atoms: Largest primitive cell.
@@ -143,7 +151,7 @@ class RandomSymmetric(Generator):
     ) -> tuple[Structure, int]:
         """A structure, and how many compositions, arrangements and coordinates were drawn for it."""
         best: Structure | None = None
-        widest, attempts = -1.0, 0
+        widest, attempts, left = -1.0, 0, self.tries
         for _ in range(50 * self.tries):
             group = request.space_group or int(rng.integers(1, 231))
             orbits = _orbits(group, wanted, rng)
@@ -151,16 +159,15 @@ class RandomSymmetric(Generator):
             if not orbits or not _allowed(orbits, wanted, constraints):
                 continue
             attempts -= 1
-            for _ in range(self.tries if any(p.free for _, p in orbits) else 3):
-                attempts += 1
-                made = _structure(group, orbits, self.spread, rng)
-                openness = _openness(made)
+            for _ in range(PATIENCE if any(p.free for _, p in orbits) else 1):
+                attempts, left = attempts + 1, left - 1
+                openness, made = _arranged(group, orbits, self.spread, rng)
                 if openness <= widest or space_group_number(made, SYMPREC) != group:
                     continue
                 best, widest = made, openness
                 if openness >= CLOSEST:
                     return made, attempts
-            if best is not None:
+            if best is not None and left <= 0:
                 return best, attempts
         raise ConfigError(
             "no arrangement on Wyckoff positions was found for the request.",
@@ -174,11 +181,15 @@ def _orbits(group: int, wanted: _Wanted, rng: np.random.Generator) -> Orbits | N
     if wanted.unit:
         step = size // sum(wanted.unit.values())
         return fill(group, [(z, n * step) for z, n in wanted.unit.items()], rng)
+    # Elements are dealt to whole orbits, so that every composition drawn has its place in the group.
+    filled = fill(group, [(OPEN, size)], rng)
     fewest, most = len(wanted.required), len(wanted.required) + len(wanted.others)
-    kinds = int(rng.integers(max(1, fewest), min(max(4, fewest), most, size) + 1))
-    chosen = rng.permutation([*wanted.required, *rng.choice(wanted.others, kinds - fewest, replace=False)]).astype(int)
-    extra = rng.multinomial(size - kinds, np.full(kinds, 1 / kinds))
-    return fill(group, [(int(z), int(n) + 1) for z, n in zip(chosen, extra, strict=True)], rng)
+    if filled is None or len(filled) < fewest:
+        return None
+    kinds = int(rng.integers(max(1, fewest), min(max(MOST_KINDS, fewest), most, len(filled)) + 1))
+    chosen = np.concatenate([wanted.required, rng.choice(wanted.others, kinds - fewest, replace=False)])
+    dealt = rng.permutation(np.concatenate([chosen, rng.choice(chosen, len(filled) - kinds)]))
+    return [(int(z), position) for z, (_, position) in zip(dealt, filled, strict=True)]
 
 
 def _allowed(orbits: Orbits, wanted: _Wanted, constraints: Sequence[Constraint]) -> bool:
@@ -188,22 +199,39 @@ def _allowed(orbits: Orbits, wanted: _Wanted, constraints: Sequence[Constraint])
     return permitted(numbers, constraints)
 
 
-def _structure(group: int, orbits: Orbits, spread: float, rng: np.random.Generator) -> Structure:
-    numbers = [element for element, position in orbits for _ in range(position.multiplicity)]
-    species = [symbols()[z] for z in numbers]
-    frac = np.concatenate([position.orbit(rng.random(len(position.free))) for _, position in orbits])
-    volume = float(elemental_volumes()[numbers].sum() * np.exp(spread * rng.standard_normal()))
+def _arranged(group: int, orbits: Orbits, spread: float, rng: np.random.Generator) -> tuple[float, Structure]:
+    """Random cell, then orbits in it, each at the most open of some random places; how open it is, and the crystal.
+
+    Openness is the smallest distance as a share of the sum of the two covalent radii, of at least 0.7 Å.
+    """
+    # What cannot move stands first; the largest of the others then find the most room.
+    orbits = sorted(orbits, key=lambda o: (bool(o[1].free), -covalent_radius()[o[0]]))
+    numbers = np.repeat([z for z, _ in orbits], [p.multiplicity for _, p in orbits])
+    basis = _basis(group, float(elemental_volumes()[numbers].sum() * np.exp(spread * rng.standard_normal())), rng)
+    radii = covalent_radius()[numbers]
+    change = reduction(basis)
+    if change is None:
+        raise ValueError("the cell is degenerate")
+    reduced, back = change @ basis, np.linalg.inv(change)
+    own = np.linalg.norm(reduced, axis=1).min()  # to the nearest own image
+    openness, frac = float(own / max(2 * radii.max(), OVERLAP / CLOSEST)), np.zeros((0, 3))
+    for _, position in orbits:
+        drawn = [position.orbit(rng.random(len(position.free))) for _ in range(PLACES if position.free else 1)]
+        places = np.stack(drawn)
+        # The orbit and what stands already are symmetric, so its first atom sees what all of its atoms see.
+        others = np.concatenate([np.broadcast_to(frac, (len(places), *frac.shape)), places[:, 1:]], axis=1)
+        summed = radii[len(frac)] + radii[: others.shape[1]]
+        shares = nearest_distances((others - places[:, :1]) @ back, reduced) / np.maximum(summed, OVERLAP / CLOSEST)
+        found = shares.min(axis=1, initial=np.inf)
+        openness = min(openness, float(found.max()))
+        frac = np.concatenate([frac, places[found.argmax()]])
+    return openness, Structure(Lattice(basis), [symbols()[z] for z in numbers], frac)
+
+
+def _basis(group: int, volume: float, rng: np.random.Generator) -> np.ndarray:
+    """(3, 3) Å primitive cell of the crystal system with a random shape."""
     lengths = np.exp(0.35 * rng.standard_normal(len(free_lengths(group))))
     angles = rng.uniform(65.0, 115.0, len(free_angles(group)))
-    basis = (
-        centring(group).T @ Lattice.from_parameters(*cell_parameters(group, lengths.tolist(), angles.tolist())).matrix
-    )
-    basis *= (volume / abs(np.linalg.det(basis))) ** (1 / 3)
-    return Structure(Lattice(basis), species, frac)
-
-
-def _openness(structure: Structure) -> float:
-    """Smallest distance as a share of the sum of the two covalent radii, of at least 0.7 Å."""
-    radii = covalent_radius()[list(structure.atomic_numbers)]
-    distance = shortest_distances(structure.frac_coords, structure.lattice.matrix)
-    return float((distance / np.maximum(radii[:, None] + radii, OVERLAP / CLOSEST)).min())
+    conventional = Lattice.from_parameters(*cell_parameters(group, lengths.tolist(), angles.tolist()))
+    basis: np.ndarray = centring(group).T @ conventional.matrix
+    return basis * (volume / abs(np.linalg.det(basis))) ** (1 / 3)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from matgen.constraints.specification import build_constraints
 from matgen.data.request import Request
 from matgen.data.structures import from_batch
 from matgen.data.symmetry import space_group_number
+from matgen.elements import covalent_radius
 from matgen.errors import ConfigError
 from matgen.features.distances import shortest_distances
-from matgen.generators.random_symmetric import RandomSymmetric
+from matgen.generators.occupations import fill
+from matgen.generators.random_symmetric import CLOSEST, OVERLAP, RandomSymmetric, _arranged
 from matgen.runtime import Streams
 from matgen.testing import check_generator
 
@@ -50,6 +53,28 @@ def test_required_elements_are_drawn_and_attempts_counted():
     assert (batch.attempts >= 1).all()
     (formula,) = build_constraints([{"formula": {"formula": "SrTiO3"}}], role="mask")
     assert formula.check(_draw([formula], n=2)).passed.all()
+
+
+@pytest.mark.parametrize("group", [1, 14, 62, 129, 166, 194, 227])
+def test_openness_found_orbit_by_orbit_is_that_of_the_whole_crystal(group):
+    rng = np.random.default_rng(group)
+    filled = [found for found in (fill(group, [(0, 12)], rng) for _ in range(20)) if found]
+    assert len(filled) > 5
+    for places in filled:
+        orbits = [(int(rng.choice([1, 8, 55])), position) for _, position in places]
+        openness, made = _arranged(group, orbits, 0.1, rng)
+        radii = covalent_radius()[list(made.atomic_numbers)]
+        summed = np.maximum(radii[:, None] + radii, OVERLAP / CLOSEST)
+        assert openness == pytest.approx((shortest_distances(made.frac_coords, made.lattice.matrix) / summed).min())
+
+
+def test_few_drawings_are_needed_for_open_crystals():
+    batch = RandomSymmetric().sample(Request(n=20), rng=Streams(0, "open"))
+    for structure in from_batch(batch):
+        radii = covalent_radius()[list(structure.atomic_numbers)]
+        distance = shortest_distances(structure.frac_coords, structure.lattice.matrix)
+        assert (distance >= CLOSEST * (radii[:, None] + radii) - 1e-6).all()
+    assert batch.attempts.sum() < 20 * 20
 
 
 def test_impossible_arrangements_are_refused():
