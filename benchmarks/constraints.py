@@ -4,7 +4,7 @@
         [--model NAME ...] [--part exact neutral groups guidance cost] [--config '{"steps": 1}']
 
 ``n`` samples a condition, ``groups-n`` for each of 30 space groups, ``large`` cells of 17 to 20 atoms for guidance.
-``training`` are structures on whose compositions the same rule of neutrality is counted. ``kept`` is a file of
+``training`` are structures (a file or an ingested data set) on whose compositions the same rule is counted. ``kept`` is a file of
 results: what stands there is not measured again, so a run that was stopped goes on. Accepted is the share of draws
 that a generator did not draw anew. Times are CPU time of this process.
 """
@@ -73,7 +73,8 @@ def main() -> None:
     limit_threads(1)
     print(f"{platform.machine()}, 1 thread, no GPU, {datetime.now(UTC):%Y-%m-%d}, n {args.n}", flush=True)
     if args.training and "neutral" in args.part:
-        _, known = read_structures(args.training)
+        inside = Path(args.training) / "structures.parquet"
+        _, known = read_structures(inside if inside.exists() else args.training)
         good = compositional(known, PUBLISHED)
         print(f"neutral in the training data: {rate(good.sum(), len(good))}", flush=True)
     for name in args.model:
