@@ -48,6 +48,7 @@ class BackendConfig(BaseModel):
         key_env: Name of the environment variable that holds the key; the key itself never stands in a file.
         keyring: Service in the system's keyring where the key is looked up under ``key_env`` if that is not set.
         entailment: Folder of a Hugging Face model for natural-language inference that must agree with each sentence.
+        ranking: Folder of a Hugging Face model of the BERT family that orders the passages found anew.
         max_tokens: Longest reply.
         context: Tokens of context, for ``gguf``.
         timeout: Seconds for one reply.
@@ -63,6 +64,7 @@ class BackendConfig(BaseModel):
     key_env: str = "OPENAI_API_KEY"
     keyring: str = ""
     entailment: Path | None = None
+    ranking: Path | None = None
     max_tokens: int = 300
     context: int = 4096
     timeout: float = 120.0
@@ -206,8 +208,10 @@ def open_backend(config: BackendConfig) -> Backend | None:
     return None if config.kind == "extractive" else BACKENDS.get(config.kind)(config)
 
 
-def read_config(path: str | Path) -> BackendConfig:
-    """Read a YAML file with the fields of :class:`BackendConfig`."""
+def read_config(path: str | Path | None) -> BackendConfig:
+    """Read a YAML file with the fields of :class:`BackendConfig`; None gives the defaults."""
+    if path is None:
+        return BackendConfig()
     path = Path(path)
     try:
         return BackendConfig(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))

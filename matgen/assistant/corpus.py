@@ -1,7 +1,8 @@
 """The corpus on disk: documents, passages, sentence vectors and the lexical index.
 
 A corpus is a folder with one sub-folder for each state and a file ``CURRENT`` that names the valid one, so a
-killed ``add`` leaves the old state. No pickle: Parquet, npy and JSON only.
+killed ``add`` leaves the old state. Files of recipes are kept as they are, beside the states, under a name made from
+their content. No pickle: Parquet, npy and JSON only.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy as np
 
 from matgen.assistant.document import Document, Passage, split
 from matgen.assistant.readers import KINDS, read_documents
+from matgen.assistant.recipes import Recipes, holds_recipes
 from matgen.assistant.retrieval import Index, lexical_index, sentence_vectors
 from matgen.assistant.terms import stems
 from matgen.errors import DataError
-from matgen.runtime import content_id, file_id, require, write_text
+from matgen.runtime import content_id, file_id, require, whole_file, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,9 +31,17 @@ if TYPE_CHECKING:
 COLUMNS = tuple(f.name for f in fields(Document))
 
 
+RECIPES = "recipes"
+
+
 def default_folder() -> Path:
     """Where the corpus lies when the user names no folder: ``$MATGEN_HOME/corpus`` or ``.matgen/corpus``."""
     return Path(os.environ.get("MATGEN_HOME", ".matgen")) / "corpus"
+
+
+def recipe_files(folder: str | Path) -> list[Path]:
+    """Files of reported syntheses in a corpus, in a fixed order."""
+    return sorted(p for p in (Path(folder) / RECIPES).glob("*.jsonl*") if not p.name.startswith("."))
 
 
 @dataclass
@@ -43,6 +53,7 @@ class Added:
     documents: int = 0
     duplicates: int = 0
     passages: int = 0
+    recipes: int = 0
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -76,6 +87,9 @@ class Corpus:
                 if self.files.get(name, {}).get("digest") == digest:
                     report.unchanged += 1
                     continue
+                if path.is_file() and holds_recipes(path):
+                    self._keep_recipes(path, name, digest, report)
+                    continue
                 documents = read_documents(path)
             except (DataError, OSError) as error:
                 report.refused[str(path)] = str(error)
@@ -93,8 +107,13 @@ class Corpus:
         return report
 
     def remove(self, name: str) -> int:
-        """Remove a document by id, or all documents of a file; returns how many left."""
+        """Remove a document by id, or all documents or recipes of a file; returns how many left."""
         path = str(Path(name).resolve())
+        if recipes := self.files.get(path, {}).get("recipes"):
+            self._forget(path)
+            del self.files[path]
+            self._save()
+            return int(recipes)
         gone = {d.id for d in self.documents if d.id == name or d.source == path}
         if not gone:
             raise DataError("no such document or file in the corpus.", where=name, fix="See 'matgen corpus list'.")
@@ -102,6 +121,16 @@ class Corpus:
         self._keep(gone)
         self._save()
         return len(gone)
+
+    def _keep_recipes(self, path: Path, name: str, digest: str, report: Added) -> None:
+        """A copy of a file of recipes, once it has been read without an error."""
+        found = len(Recipes.read(path).recipes)
+        self._forget(name)
+        kept = self.folder / RECIPES / f"{digest}.jsonl{'.gz' if path.suffix == '.gz' else ''}"
+        with whole_file(kept) as temporary:
+            shutil.copyfile(path, temporary)
+        self.files[name] = {"digest": digest, "documents": 0, "recipes": found}
+        report.recipes += found
 
     def _enter(self, fresh: Sequence[Document], report: Added) -> None:
         unique = _without_duplicates(fresh, self.documents)
@@ -124,8 +153,16 @@ class Corpus:
             self._save()
 
     def _forget(self, source: str) -> None:
-        if source in self.files:
+        """Drop what came from a file: its documents, or the copy of its recipes unless another file has the same."""
+        entry = self.files.get(source)
+        if entry is None:
+            return
+        if not entry.get("recipes"):
             self._keep({d.id for d in self.documents if d.source == source})
+        elif not any(e["digest"] == entry["digest"] for name, e in self.files.items() if name != source):
+            for copy in recipe_files(self.folder):
+                if copy.name.partition(".")[0] == entry["digest"]:
+                    copy.unlink()
 
     def _keep(self, gone: set[str]) -> None:
         """Drop documents by id from the index in memory."""
@@ -170,7 +207,7 @@ class Corpus:
         temporary.rename(self.folder / name)
         write_text(self.folder / "CURRENT", name + "\n")
         for other in self.folder.iterdir():
-            if other.is_dir() and other.name != name:
+            if other.is_dir() and other.name not in {name, RECIPES}:
                 shutil.rmtree(other, ignore_errors=True)
 
     def _load(self) -> None:

@@ -256,7 +256,10 @@ def _quotations(subject: str, index: Index, most: int = 2) -> list[Passage]:
 
 def _synthesis(row: dict[str, Any], recipes: Recipes | None) -> list[Passage]:
     if recipes is None:
-        text = f"No reported syntheses were given, so no route to {row['formula']} is suggested."
+        text = (
+            f"No route to {row['formula']} is suggested, because no reported syntheses are at hand: add a file of them "
+            f"with 'matgen corpus add', or name one with '--recipes'."
+        )
         return [record(row, "recipe", text)]
     suggestions = recipes.suggest(str(row["formula"]), 1)
     if not suggestions:

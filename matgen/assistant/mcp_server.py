@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from matgen.assistant.recipes import Recipes
 from matgen.assistant.routing import route
 from matgen.errors import ConfigError, MatgenError
 from matgen.runtime import require
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from matgen.assistant.recipes import Recipes
     from matgen.assistant.retrieval import Index
 
 INSTRUCTIONS = (
@@ -28,15 +28,15 @@ class ReadOnly:
     Args:
         index: What may be cited.
         root: Folder below which runs may be read.
-        recipes: JSON lines with reported syntheses, or None.
+        recipes: Reported syntheses, or None.
     """
 
-    def __init__(self, index: Index, root: Path, recipes: Path | None = None) -> None:
+    def __init__(self, index: Index, root: Path, recipes: Recipes | None = None) -> None:
         self.index, self.root, self.recipes = index, root.resolve(), recipes
 
     def ask_literature(self, question: str) -> dict[str, Any]:
-        """Answer a question from the literature, or from tables of elements and rules, with citations, or refuse."""
-        return route(question, self.index).as_dict()
+        """Answer a question from recipes, tables of elements and rules, or literature, with citations, or refuse."""
+        return route(question, self.index, recipes=self.recipes).as_dict()
 
     def search_passages(self, query: str, k: int = 5) -> list[dict[str, Any]]:
         """The passages nearest to a query, with their documents; k is at most 20."""
@@ -61,22 +61,21 @@ class ReadOnly:
         """Explain why a candidate of a run is proposed; candidate is an id, a rank or a formula."""
         from matgen.assistant.explanation import explain
 
-        recipes = Recipes.read(self.recipes) if self.recipes is not None else None
-        found = explain(self._inside(run), candidate, index=self.index, recipes=recipes, attribute=False)
+        found = explain(self._inside(run), candidate, index=self.index, recipes=self.recipes, attribute=False)
         return found.as_dict()
 
     def suggest_precursors(self, formula: str) -> list[dict[str, Any]]:
         """Precursor sets for a target by analogy with reported syntheses, most probable first."""
         if self.recipes is None:
-            raise ConfigError("this server was started without recipes.", fix="Start it with --recipes FILE.")
-        found = Recipes.read(self.recipes).suggest(formula)
+            fix = "Add recipes with 'matgen corpus add FILE', or start it with --recipes FILE."
+            raise ConfigError("this server was started without recipes.", fix=fix)
         return [
             {
                 "precursors": list(s.precursors),
                 "score": s.score,
                 "analogues": [f"{r.target} (DOI {r.doi})" for r in s.analogues],
             }
-            for s in found
+            for s in self.recipes.suggest(formula)
         ]
 
     def understand_wish(self, text: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ WINDOW = 20
 """Answers over which the running mean goes."""
 
 
-def record(log: str | Path, question: str, answer: Answer, backend: str = "extractive") -> dict[str, Any]:
+def record(log: str | Path, question: str, answer: Answer) -> dict[str, Any]:
     """Judge an answer and append its scores to a JSON-lines log; the question is kept, the passages are not."""
     context = " ".join(c.passage for c in answer.citations)
     grades = {} if answer.refused else judge(question, answer.text, context).grades
@@ -26,7 +26,7 @@ def record(log: str | Path, question: str, answer: Answer, backend: str = "extra
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "id": content_id(question, answer.text),
         "question": question,
-        "backend": backend,
+        "backend": _worded_by(answer),
         "refused": answer.refused,
         "confidence": answer.confidence,
         "citations": len(answer.citations),
@@ -37,6 +37,12 @@ def record(log: str | Path, question: str, answer: Answer, backend: str = "extra
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return row
+
+
+def _worded_by(answer: Answer) -> str:
+    """The language model that worded an answer, or ``extractive`` where none did or its words did not stand."""
+    steps = {step.get("step"): step for step in answer.trace}
+    return str(steps["compose"]["backend"]) if "compose" in steps and "fall back" not in steps else "extractive"
 
 
 def read_log(log: str | Path) -> list[dict[str, Any]]:

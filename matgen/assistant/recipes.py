@@ -23,7 +23,7 @@ from itertools import islice, product
 from math import log
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -92,14 +92,12 @@ class Recipes:
         self.compositions = [c for _, c in parsed if c]
 
     @classmethod
-    def read(cls, path: str | Path) -> Recipes:
-        """Read JSON lines with ``target``, ``targets``, ``precursors``, ``operations`` and ``doi``."""
-        path = Path(path)
-        try:
-            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-                return cls(from_record(json.loads(line)) for line in file)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"no readable recipes ({error}).", where=str(path)) from error
+    def read(cls, *paths: str | Path) -> Recipes:
+        """Read JSON lines with ``id``, ``target`` or ``targets``, ``precursors``, ``operations`` and ``doi``."""
+        found = cls(recipe for path in paths for recipe in _recipes_of(Path(path)))
+        if not found.recipes:
+            raise DataError("no recipe has a target with fixed amounts.", where=", ".join(map(str, paths)))
+        return found
 
     @cached_property
     def vectors(self) -> np.ndarray:
@@ -188,6 +186,31 @@ class Recipes:
         rows = sorted(np.argsort(-weights, kind="stable")[:200], key=near, reverse=True)
         targets = {self.recipes[i].target: self.recipes[i] for i in reversed(rows) if near(i) > 0}
         return list(targets.values())[::-1][:k]
+
+
+def holds_recipes(path: Path) -> bool:
+    """Whether the first line of a file is a recipe: an object with precursors and a target."""
+    if ".jsonl" not in {s.lower() for s in path.suffixes}:
+        return False
+    try:
+        with _opened(path) as file:
+            row = json.loads(next(filter(str.strip, file), "null"))
+    except (OSError, ValueError, EOFError):  # whoever reads it as documents says what is wrong with it
+        return False
+    return isinstance(row, dict) and "precursors" in row and bool({"target", "targets"} & set(row))
+
+
+def _recipes_of(path: Path) -> list[Recipe]:
+    try:
+        with _opened(path) as file:
+            return [from_record(json.loads(line)) for line in file if line.strip()]
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        fix = 'Write one object a line, such as {"id": "1", "target": "BaTiO3", "precursors": ["BaCO3", "TiO2"]}.'
+        raise DataError(f"no readable recipes ({type(error).__name__}: {error}).", where=str(path), fix=fix) from error
+
+
+def _opened(path: Path) -> IO[str]:
+    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
 
 
 def conditions(recipes: Sequence[Recipe]) -> tuple[float | None, float | None]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matgen.assistant.ranking import RANKED
 from matgen.assistant.terms import asked, terms
 from matgen.features.sentences import encoder
 from matgen.runtime import require
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matgen.assistant.document import Document, Passage
+    from matgen.assistant.ranking import Ranker
 
 DEPTH = 100
 """How many passages each ranking contributes."""
@@ -61,6 +63,7 @@ class Index:
         spans: (N, 2) offsets of each sentence in its document.
         vectors: (N, D) unit vectors of the sentences, the title mixed in.
         bm25: A ``bm25s.BM25`` over the passages, or None for an empty index.
+        ranker: A model that orders the first passages anew, or None.
     """
 
     documents: list[Document]
@@ -69,6 +72,7 @@ class Index:
     spans: np.ndarray
     vectors: np.ndarray
     bm25: Any
+    ranker: Ranker | None = None
 
     def search(self, question: str, k: int = 8, kinds: frozenset[str] | None = None) -> list[Hit]:
         """The ``k`` passages nearest to a question, best first.
@@ -85,7 +89,11 @@ class Index:
         semantic = np.maximum.reduceat(cosines, self.starts)
         allowed = np.array([kinds is None or p.document.kind in kinds for p in self.passages])
         fused = fuse([np.where(allowed, lexical, -np.inf), np.where(allowed, semantic, -np.inf)])
-        order = [int(i) for i in np.argsort(-fused, kind="stable")[:k] if allowed[i]]
+        deep = k if self.ranker is None else max(k, RANKED)
+        order = [int(i) for i in np.argsort(-fused, kind="stable")[:deep] if allowed[i]]
+        if self.ranker is not None and order:
+            scores = self.ranker.scores(question, [self.passages[i].text for i in order])
+            order = [order[i] for i in np.argsort(-scores, kind="stable")[:k]]
         return [self._hit(i, fused, lexical, semantic, cosines) for i in order]
 
     def lexical(self, question: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from matgen.assistant.asking import ask, finish
@@ -44,15 +45,26 @@ def route(
     if run is not None and (answer := _of_run(question, run)) is not None:
         return answer
     found = (ask_recipes(question, recipes) if recipes is not None else None) or ask_tables(question)
-    return found or ask(question, index, backend=backend)
+    if found is not None:
+        return found
+    answer = ask(question, index, backend=backend)
+    if answer.refused and recipes is None and asks_how_made(question):
+        hint = "No reported syntheses are at hand either; 'matgen corpus add FILE' takes them in."
+        return replace(answer, text=f"{answer.text} {hint}", missing=(*answer.missing, "reported syntheses"))
+    return answer
+
+
+def asks_how_made(question: str) -> str:
+    """The formula of the one material that a question asks how to make, or an empty string."""
+    named = {m.formula: m.spelled for m in reversed(find_materials(question)) if m.formula}
+    return next(iter(named.values())) if len(named) == 1 and MAKING.search(question) else ""
 
 
 def ask_recipes(question: str, recipes: Recipes) -> Answer | None:
     """Precursors and temperatures by analogy for the one material that a question asks how to make, or None."""
-    formulas = list(dict.fromkeys(m.formula for m in find_materials(question) if m.formula))
-    if len(formulas) != 1 or not MAKING.search(question):
+    spelled = asks_how_made(question)
+    if not spelled:
         return None
-    spelled = next(m.spelled for m in find_materials(question) if m.formula)
     from matgen.assistant.explanation import recipe_passages
 
     suggestions = recipes.suggest(spelled, 1)

@@ -21,7 +21,10 @@ def verb(
     corpus: Annotated[Path | None, typer.Option(help="Corpus folder [default: $MATGEN_HOME/corpus].")] = None,
     run: Annotated[Path | None, typer.Option(help="A run folder: ask about its candidates instead.")] = None,
     recipes: Annotated[
-        Path | None, typer.Option(help="Reported syntheses, JSON lines, for questions how something is made.")
+        Path | None,
+        typer.Option(
+            help="Reported syntheses, JSON lines, for questions how something is made [default: of the corpus]."
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file that chooses a language model.")] = None,
     log: Annotated[Path | None, typer.Option(help="Append the answer's scores to this JSONL file.")] = None,
@@ -40,23 +43,18 @@ def verb(
     if run is None and is_wish(question):
         _wish(question, model, out, seed, yes, as_json)
         return
-    from matgen.assistant.knowledge import open_index
-
     if run is not None:
         from matgen.assistant.records import ask_run
 
         answer = ask_run(question, run)
     else:
-        from matgen.assistant.recipes import Recipes
-        from matgen.assistant.routing import route
+        from matgen.assistant.backends import open_backend, read_config
+        from matgen.assistant.knowledge import open_index, open_recipes
+        from matgen.assistant.routing import asks_how_made, route
 
-        backend = None
-        if config is not None:
-            from matgen.assistant.backends import open_backend, read_config
-
-            backend = open_backend(read_config(config))
-        known = Recipes.read(recipes) if recipes is not None else None
-        answer = route(question, open_index(corpus), recipes=known, backend=backend)
+        chosen = read_config(config)
+        known = open_recipes(recipes, corpus) if asks_how_made(question) else None
+        answer = route(question, open_index(corpus, chosen.ranking), recipes=known, backend=open_backend(chosen))
     if log is not None:
         from matgen.assistant.monitoring import record
 

@@ -15,18 +15,21 @@ from matgen.errors import MatgenError
 def verb(
     run: Annotated[Path | None, typer.Option(help="A run folder: questions about candidates go to its table.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="Corpus folder [default: $MATGEN_HOME/corpus].")] = None,
-    recipes: Annotated[Path | None, typer.Option(help="Reported syntheses, JSON lines.")] = None,
+    recipes: Annotated[
+        Path | None, typer.Option(help="Reported syntheses, JSON lines [default: those of the corpus].")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file that chooses a language model.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Append each answer's scores to this JSONL file.")] = None,
 ) -> None:
     """Ask in the terminal: the literature, the candidates of a run, or for new structures; an empty line ends."""
     from matgen.assistant.backends import open_backend, read_config
     from matgen.assistant.conversation import Conversation
-    from matgen.assistant.knowledge import open_index
-    from matgen.assistant.recipes import Recipes
+    from matgen.assistant.knowledge import open_index, open_recipes
+    from matgen.assistant.monitoring import record
 
-    backend = open_backend(read_config(config)) if config else None
-    known = Recipes.read(recipes) if recipes else None
-    conversation = Conversation(open_index(corpus), run, backend, known)
+    chosen = read_config(config)
+    index = open_index(corpus, chosen.ranking)
+    conversation = Conversation(index, run, open_backend(chosen), open_recipes(recipes, corpus))
     while line := typer.prompt(">", default="", show_default=False, prompt_suffix=" ").strip():
         try:
             reply = conversation.reply(line)
@@ -39,3 +42,5 @@ def verb(
                 stdout.print(reply.command, markup=False)
         elif reply.answer is not None:
             stdout.print(as_text(reply.answer))
+            if log is not None:
+                record(log, line, reply.answer)

@@ -17,7 +17,8 @@ Folder = Annotated[Path | None, typer.Option("--corpus", help="Corpus folder [de
 @app.command()
 def add(
     paths: Annotated[
-        list[Path], typer.Argument(help="Files or folders: PDF, HTML, text, Markdown, BibTeX, RIS, JSONL.")
+        list[Path],
+        typer.Argument(help="Files or folders: PDF, HTML, text, Markdown, BibTeX, RIS, JSONL of abstracts or recipes."),
     ],
     corpus: Folder = None,
     as_json: Json = False,
@@ -38,18 +39,19 @@ def list_documents(corpus: Folder = None, as_json: Json = False) -> None:
         {"id": d.id, "title": d.title, "year": d.year, "kind": d.kind, "characters": len(d.text)}
         for d in found.documents
     ]
-    emit(
-        {"documents": rows}, as_json, "\n".join(f"{r['id']}  {r['year'] or '-'}  {r['title']}" for r in rows) or "empty"
-    )
+    recipes = {name: entry["recipes"] for name, entry in found.files.items() if entry.get("recipes")}
+    lines = [f"{r['id']}  {r['year'] or '-'}  {r['title']}" for r in rows]
+    lines += [f"{name}  {n} recipes" for name, n in recipes.items()]
+    emit({"documents": rows, "recipes": recipes}, as_json, "\n".join(lines) or "empty")
 
 
 @app.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="A document's id, or a file whose documents should go.")],
+    name: Annotated[str, typer.Argument(help="A document's id, or a file whose documents or recipes should go.")],
     corpus: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a document or all documents of a file."""
+    """Remove a document, or all documents or recipes of a file."""
     from matgen.assistant.corpus import Corpus, default_folder
 
     emit({"removed": Corpus(corpus or default_folder()).remove(name)}, as_json)
@@ -61,11 +63,13 @@ def fetch(
     query: Annotated[str, typer.Argument(help="Words to search for.")],
     n: Annotated[int, typer.Option(help="Results at most.")] = 25,
     mail: Annotated[str, typer.Option(help="Contact for the service.")] = "",
+    address: Annotated[str | None, typer.Option(help="A mirror with the same interface.")] = None,
     corpus: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Search a literature service and add what it returns; the request is written to the audit log."""
-    from matgen.assistant.corpus import Corpus, default_folder
+    from matgen.assistant.knowledge import add_found
     from matgen.assistant.services import fetch as search
 
-    emit(asdict(Corpus(corpus or default_folder()).add_documents(search(service, query, n=n, mail=mail))), as_json)
+    found = search(service, query, n=n, address=address, mail=mail)
+    emit(asdict(add_found(found, corpus)), as_json)

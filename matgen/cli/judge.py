@@ -28,7 +28,7 @@ def verb(
     from matgen.assistant.judging import agreements, judge
     from matgen.assistant.model_judge import judge_with_model
 
-    backend = open_backend(read_config(config)) if config else None
+    backend = open_backend(read_config(config))
     rows: list[dict[str, Any]] = []
     for row in _read(answers):
         found = judge(row["question"], row["answer"], row.get("context", ""), row.get("ground_truth", ""))

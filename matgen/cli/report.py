@@ -16,7 +16,8 @@ def verb(
     top: Annotated[int, typer.Option(min=0, help="Candidates that get a card with a 3-D view.")] = 20,
     explained: Annotated[int, typer.Option(min=0, help="Cards that carry an explanation with its sources.")] = 5,
     recipes: Annotated[
-        Path | None, typer.Option(help="Reported syntheses to draw suggestions from, JSON lines.")
+        Path | None,
+        typer.Option(help="Reported syntheses to draw suggestions from, JSON lines [default: those of the corpus]."),
     ] = None,
     as_json: Json = False,
 ) -> None:

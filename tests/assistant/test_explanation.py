@@ -142,7 +142,8 @@ def test_doubts_name_what_is_out_of_domain(run):
 def test_a_run_without_recipes_or_literature_says_so(run):
     index = build_index([Document("DOI:10.1/b", "On bread", "Bread rises in a warm oven.")])
     text = {s.heading: s.text for s in explain(run, "ccc", index=index, attribute=False).sections}
-    assert "No reported syntheses were given" in text["How it might be made"]
+    assert "no reported syntheses are at hand" in text["How it might be made"]
+    assert "matgen corpus add" in text["How it might be made"]
     assert "No passage of the corpus" in text["Known relatives"]
 
 

@@ -119,6 +119,7 @@ def test_the_log_and_its_page(tmp_path):
     record(log, "What?", Answer("No.", refused=True))
     rows = read_log(log)
     assert rows[0]["groundedness"] == 5
+    assert rows[0]["backend"] == "extractive"
     assert "groundedness" not in rows[1]
     found = summary(rows)
     assert (found["answers"], found["refused"], found["metrics"]["groundedness"]["n"]) == (2, 0.5, 1)
@@ -126,6 +127,13 @@ def test_the_log_and_its_page(tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "groundedness" in page
     assert "cdn" not in page.split("plotly.js")[0]
+
+
+def test_the_log_names_the_model_whose_words_stood(tmp_path):
+    composed = {"step": "compose", "backend": "gguf"}
+    record(tmp_path / "log", "What?", Answer("No.", refused=True, trace=(composed, {"step": "verify"})))
+    record(tmp_path / "log", "What?", Answer("No.", refused=True, trace=(composed, {"step": "fall back"})))
+    assert [row["backend"] for row in read_log(tmp_path / "log")] == ["gguf", "extractive"]
 
 
 def test_a_torn_last_line_is_left_out_and_a_torn_middle_is_an_error(tmp_path):

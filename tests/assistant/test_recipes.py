@@ -1,7 +1,12 @@
 """Precursors and conditions by analogy."""
 
+import gzip
+import json
+
 import pytest
 
+from matgen.assistant.corpus import Corpus, recipe_files
+from matgen.assistant.knowledge import add_to_corpus, open_recipes
 from matgen.assistant.recipes import Recipe, Recipes, composition, conditions, from_record, plain_formula, sources
 from matgen.errors import DataError
 
@@ -91,3 +96,46 @@ def test_no_suggestion_brings_a_foreign_metal_or_oxides_into_a_sulfide():
     assert recipes.suggest("BaTiS3")[0].precursors == ("BaS", "TiS2")
     assert not any("BaTi4Pb" in s.precursors for s in recipes.suggest("BaTiO3"))
     assert recipes.suggest("BaTiO3")[0].analogues[0].target == "BaTiO3"
+
+
+ROW = {"id": "1", "doi": "10.1/x", "target": "BaTiO3", "precursors": ["BaCO3", "TiO2"]}
+
+
+def test_a_corpus_keeps_recipes_and_gives_them_to_whoever_names_no_file(tmp_path):
+    corpus, file = tmp_path / "corpus", tmp_path / "syntheses.jsonl.gz"
+    assert open_recipes(None, corpus) is None
+    with gzip.open(file, "wt") as out:
+        out.write("\n".join(json.dumps(ROW | {"id": str(i)}) for i in range(3)))
+    (tmp_path / "note.md").write_text("# Titanates\n\nBarium titanate is ferroelectric below 393 K.")
+    added = add_to_corpus([tmp_path / "note.md", file], corpus)
+    assert (added.recipes, added.refused, added.files) == (3, {}, 2)
+    assert add_to_corpus([file], corpus).unchanged == 1
+    file.unlink()  # the corpus has its own copy
+    assert open_recipes(None, corpus).suggest("BaTiO3")[0].precursors == ("BaCO3", "TiO2")
+    assert Corpus(corpus).remove(str(file)) == 3
+    assert open_recipes(None, corpus) is None
+    assert any("ferroelectric" in d.text for d in Corpus(corpus).documents)
+
+
+def test_a_changed_file_of_recipes_replaces_its_old_copy_and_a_broken_one_is_refused(tmp_path):
+    corpus, file = Corpus(tmp_path / "corpus"), tmp_path / "syntheses.jsonl"
+    file.write_text(json.dumps(ROW))
+    corpus.add([file])
+    first = recipe_files(corpus.folder)
+    file.write_text(json.dumps(ROW | {"target": "SrTiO3", "precursors": ["SrCO3", "TiO2"]}))
+    corpus.add([file])
+    second = recipe_files(corpus.folder)
+    assert len(first) == len(second) == 1
+    assert first != second
+    file.write_text(json.dumps(ROW) + "\n{")
+    assert "no readable recipes" in next(iter(corpus.add([file]).refused.values()))
+    assert recipe_files(corpus.folder) == second
+    file.write_text(json.dumps({"title": "No longer recipes", "text": "Barium titanate is ferroelectric below 393 K."}))
+    assert corpus.add([file]).documents == 1
+    assert recipe_files(corpus.folder) == []
+
+
+def test_recipes_without_a_readable_target_are_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROW | {"target": "Ba1-xSrxTiO3"}))
+    with pytest.raises(DataError, match="fixed amounts"):
+        Recipes.read(tmp_path / "a.jsonl")

@@ -53,6 +53,13 @@ def test_other_questions_are_left_to_the_literature(question):
     assert ask_tables(question) is None
 
 
+def test_without_recipes_the_refusal_says_how_to_get_them(index):
+    answer = route("How is BaTiO3 made?", index)
+    assert answer.refused
+    assert "matgen corpus add" in answer.text
+    assert "reported syntheses" in answer.missing
+
+
 def test_recipes_answer_how_a_material_is_made(index, recipes):
     answer = route("How is BaTiO3 made?", index, recipes=recipes)
     assert "BaCO3 and TiO2" in answer.text
