@@ -4,9 +4,9 @@
         [--model NAME ...] [--part exact neutral groups guidance cost] [--config '{"steps": 1}']
 
 ``n`` samples a condition, ``groups-n`` for each of 30 space groups, ``large`` cells of 17 to 20 atoms for guidance.
-``training`` are structures (a file or an ingested data set) on whose compositions the same rule is counted. ``kept`` is a file of
-results: what stands there is not measured again, so a run that was stopped goes on. Accepted is the share of draws
-that a generator did not draw anew. Times are CPU time of this process.
+``training`` are structures, a file or an ingested data set, on whose compositions the same rule of neutrality is
+counted. ``kept`` is a file of results: what stands there is not measured again, so a run that was stopped goes on.
+Accepted is the share of draws that a generator did not draw anew. Times are CPU time of this process.
 """
 
 from __future__ import annotations
