@@ -10,6 +10,7 @@ import typer
 
 from matgen.cli import (
     ask,
+    calibrate,
     chat,
     compare,
     corpus,
@@ -57,6 +58,7 @@ app.command("references")(references.verb)
 app.command("examine")(examine.verb)
 app.command("predict")(predict.verb)
 app.command("validate")(validate.verb)
+app.command("calibrate")(calibrate.verb)
 app.command("rank")(rank.verb)
 app.command("optimize")(optimize.verb)
 app.command("tune")(tune.verb)

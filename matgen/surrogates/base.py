@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from matgen.data.property import Property
+    from matgen.surrogates.conformal import ErrorModel, Judged
 
 SURROGATES: Registry[type[Surrogate]] = Registry("surrogate", "matgen.surrogates")
 
@@ -51,6 +52,8 @@ class Surrogate(ABC):
     prop: Property
     card: dict[str, Any]
     """What :meth:`save` wrote beside the weights."""
+    errors: ErrorModel | None
+    """What turns signals of uncertainty into standard deviations; set it anew to calibrate on other rows."""
 
     @abstractmethod
     def __init__(self, prop: Property, **config: Any) -> None: ...
@@ -76,6 +79,10 @@ class Surrogate(ABC):
     @abstractmethod
     def predict(self, structures: Sequence[Structure]) -> Prediction:
         """Mean, standard deviation and domain for each structure."""
+
+    @abstractmethod
+    def judge(self, structures: Sequence[Structure], values: np.ndarray) -> Judged:
+        """Signals of uncertainty and errors on structures that were not learned from, with (S,) true values."""
 
     def spread(self, structures: Sequence[Structure]) -> np.ndarray | None:
         """(S,) plain standard deviation over members, the usual baseline of uncertainty; None where there are none."""

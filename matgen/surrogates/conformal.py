@@ -5,7 +5,7 @@ Shapes: S structures, K signals of uncertainty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,28 @@ def interval(mean: np.ndarray, std: np.ndarray, level: float = LEVEL) -> tuple[n
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What a fitted model said of S materials that it has not learned from, and how wrong it was.
+
+    Args:
+        signals: (S, K) non-negative signals of uncertainty.
+        errors: (S,) absolute errors, in the unit of the property.
+        regions: (S,) names of regions of chemistry; None where the materials have none.
+    """
+
+    signals: np.ndarray
+    errors: np.ndarray
+    regions: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+    def chosen(self, rows: np.ndarray) -> Judged:
+        """Some of the rows."""
+        return Judged(self.signals[rows], self.errors[rows], None if self.regions is None else self.regions[rows])
+
+
+@dataclass(frozen=True)
 class ErrorModel:
     """Expected size of an error from several signals of uncertainty, scaled so that 90 % intervals hold 90 %.
 
@@ -50,7 +72,8 @@ class ErrorModel:
 
     Args:
         weights: w₀ and the K exponents.
-        floor: Smallest signal that counts, so that logarithms stay finite.
+        floor: Smallest signal and error that count, so that logarithms stay finite and no interval promises more digits
+            than a model is kept with.
         scale: Split-conformal factor of all rows together.
         regions: That of each region with at least 100 calibrating rows.
     """
@@ -61,25 +84,29 @@ class ErrorModel:
     regions: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def fit(
-        cls, signals: np.ndarray, errors: np.ndarray, floor: float, regions: np.ndarray | None = None
-    ) -> ErrorModel:
-        """Fit the exponents on every second held-out row and the conformal factors on the others.
+    def fit(cls, held: Judged, floor: float) -> ErrorModel:
+        """Fit the exponents on all held-out rows, and the conformal factors on scores that each half gives the other.
+
+        Exponents from every second row score the rows between and the other way round, so no row has a say in its own
+        score and all of them count for the factors (Vovk, Cross-conformal predictors, Ann. Math. Artif. Intell. 74, 9,
+        2015). In use the exponents are those of all rows. They are a few bounded numbers, so they differ little from
+        those of a half, and what split-conformal calibration guarantees holds nearly.
 
         Args:
-            signals: (S, K) non-negative signals on held-out data, in random order.
-            errors: (S,) absolute errors there.
+            held: Held-out rows, in random order.
             floor: Smallest signal and error that count, in the unit of the property.
-            regions: (S,) names; None where the materials have no regions.
         """
-        design = np.column_stack([np.ones(len(signals)), np.log(np.maximum(signals, floor))])
-        target = np.log(np.maximum(errors, floor))
-        lower, upper = np.zeros(design.shape[1]), np.ones(design.shape[1])
-        lower[0], upper[0] = -np.inf, np.inf
-        weights = lsq_linear(design[::2], target[::2], bounds=(lower, upper)).x
-        scores = errors[1::2] / np.exp(design[1::2] @ weights)
-        own = {} if regions is None else _by_region(scores, regions[1::2])
-        return cls(tuple(weights.tolist()), floor, conformal_quantile(scores) / Z_LEVEL, own)
+        design = np.column_stack([np.ones(len(held)), np.log(np.maximum(held.signals, floor))])
+        target = np.log(np.maximum(held.errors, floor))
+        scores = np.empty(len(held))
+        for half in (np.arange(len(held)) % 2 == 0, np.arange(len(held)) % 2 == 1):
+            scores[half] = np.exp(target[half] - design[half] @ _exponents(design[~half], target[~half]))
+        return cls(tuple(_exponents(design, target).tolist()), floor, 1.0)._scaled(scores, held.regions)
+
+    def calibrated(self, held: Judged) -> ErrorModel:
+        """The same exponents with conformal factors of rows that neither the model nor the exponents have seen."""
+        bare = replace(self, scale=1.0, regions={})
+        return self._scaled(np.maximum(held.errors, self.floor) / bare.std(held.signals), held.regions)
 
     @classmethod
     def of(cls, card: Mapping[str, Any]) -> ErrorModel:
@@ -92,6 +119,17 @@ class ErrorModel:
         names = regions if regions is not None and self.regions else [""] * len(signals)
         scale = np.array([self.regions.get(name, self.scale) for name in names])
         return np.asarray(scale * np.exp(self.weights[0] + logs @ np.array(self.weights[1:])))
+
+    def _scaled(self, scores: np.ndarray, regions: np.ndarray | None) -> ErrorModel:
+        own = {} if regions is None else _by_region(scores, regions)
+        return replace(self, scale=conformal_quantile(scores) / Z_LEVEL, regions=own)
+
+
+def _exponents(design: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(1 + K,) least-squares weights of the columns, all but the first between 0 and 1."""
+    lower, upper = np.zeros(design.shape[1]), np.ones(design.shape[1])
+    lower[0], upper[0] = -np.inf, np.inf
+    return np.asarray(lsq_linear(design, target, bounds=(lower, upper)).x)
 
 
 def _by_region(scores: np.ndarray, regions: np.ndarray) -> dict[str, float]:

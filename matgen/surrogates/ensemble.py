@@ -21,7 +21,7 @@ from torch import nn
 
 from matgen.errors import ConfigError, DataError
 from matgen.surrogates.base import Prediction, Surrogate
-from matgen.surrogates.conformal import ErrorModel
+from matgen.surrogates.conformal import ErrorModel, Judged
 from matgen.surrogates.domain import Domain, known_elements
 from matgen.surrogates.members import Schedule, Task, train_member
 from matgen.surrogates.regions import regions
@@ -133,17 +133,16 @@ class DeepEnsemble(Surrogate):
         """
         values = checked_values(values, len(structures))
         seed = int(rng.integers(2**40))
-        order = np.random.default_rng(seed).permutation(len(values))
-        held, rest = np.split(order, [max(LEAST_ROWS // 2, round(self.config.held_out * len(order)))])
-        self.offset, self.scale = float(np.median(values[rest])), float(values[rest].std() or 1.0)
+        held, rest = self._parted(len(values), seed)
+        self.offset, self.scale = _centre_and_spread(values[rest])
         items = self.items(structures)
         scaled = torch.from_numpy((values - self.offset) / self.scale).float()
         task = Task([items[i] for i in rest], scaled[rest], self.collate)
         self.networks = self._train(task, seed, folder)
         known = known_elements(self.compositions([structures[i] for i in rest]))
         mean, signals = self._held(task, [items[i] for i in held], known, seed)
-        wrong = np.abs(values[held] - np.clip(mean, self.prop.lower, self.prop.upper))
-        self.errors = ErrorModel.fit(signals, wrong, 1e-3 * self.scale, self.regions([structures[i] for i in held]))
+        judged = Judged(signals, self._wrong(mean, values[held]), self.regions([structures[i] for i in held]))
+        self.errors = ErrorModel.fit(judged, 1e-3 * self.scale)
 
     def predict(self, structures: Sequence[Structure]) -> Prediction:
         """Mean, standard deviation (mean ± 1.645 std holds 90 % of held-out rows) and domain."""
@@ -154,6 +153,30 @@ class DeepEnsemble(Surrogate):
         std = self.errors.std(signals, self.regions(structures))
         inside = self.domain.contains(distance, self.compositions(structures))
         return Prediction(mean, std, inside, distance / (self.domain.threshold or 1.0))
+
+    def judge(self, structures: Sequence[Structure], values: np.ndarray) -> Judged:
+        """Signals of uncertainty and errors on structures that were not learned from."""
+        if self.domain is None:
+            raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
+        mean, signals, _ = self._signals(self.items(structures), self.domain)
+        return Judged(signals, self._wrong(mean, values), self.regions(structures))
+
+    def held_out(self, values: np.ndarray) -> np.ndarray:
+        """(H,) rows that a loaded model's training kept aside for calibration, where (S,) values are all it was given.
+
+        Raises:
+            DataError: These are not the values, or not in the order, that the model was trained with.
+        """
+        rows, seed = self.card["rows"], int(np.random.default_rng(self.card["seed"]).integers(2**40))
+        if len(values) == rows:
+            held, rest = self._parted(rows, seed)
+            # Both numbers are of the rest alone, so they tell another order of the same rows too.
+            if np.allclose(_centre_and_spread(values[rest]), (self.offset, self.scale), rtol=0, atol=1e-6 * self.scale):
+                return held
+        raise DataError(
+            f"these {len(values)} rows are not the {rows} that the model was trained with.",
+            fix="Give the data of its training in the same order, with the same rows left out; or rows new to it.",
+        )
 
     def spread(self, structures: Sequence[Structure]) -> np.ndarray | None:
         """(S,) standard deviation over the members, before calibration; None for a single member."""
@@ -188,6 +211,15 @@ class DeepEnsemble(Surrogate):
             state = {k.removeprefix(prefix): t.float() for k, t in tensors.items() if k.startswith(prefix)}
             model.networks.append(_filled(model.network(), state, folder))
         return model
+
+    def _parted(self, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows kept aside and rows learned from, both in random order."""
+        order = np.random.default_rng(seed).permutation(rows)
+        held, rest = np.split(order, [max(LEAST_ROWS // 2, round(self.config.held_out * rows))])
+        return held, rest
+
+    def _wrong(self, mean: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.abs(values - np.clip(mean, self.prop.lower, self.prop.upper)))
 
     def _train(self, task: Task, seed: int, folder: Path | None) -> list[nn.Module]:
         config = self.config
@@ -252,6 +284,10 @@ class DeepEnsemble(Surrogate):
         if not means:
             return np.zeros((len(self.networks), 0)), np.zeros((len(self.networks), 0)), np.zeros((0, 1))
         return torch.cat(means, 1).numpy(), torch.cat(widths, 1).numpy(), torch.cat(embeddings).numpy()
+
+
+def _centre_and_spread(values: np.ndarray) -> tuple[float, float]:
+    return float(np.median(values)), float(values.std() or 1.0)
 
 
 def checked_values(values: np.ndarray, n: int) -> np.ndarray:

@@ -95,7 +95,8 @@ class GraphEnsemble(DeepEnsemble):
         means, widths = (np.stack([out[k].detach().double().numpy() for out in outputs]) for k in (0, 1))
         _, signals, distance = self._combined(means, np.exp(widths), outputs[0][2].detach().numpy(), self.domain)
         known = torch.from_numpy(self.domain.contains(distance, structures))
-        return mean, torch.from_numpy(self.errors.std(signals)), known
+        std = self.errors.std(signals, self.regions(structures))
+        return mean, torch.from_numpy(std), known
 
     def _graph(self, system: tuple[Tensor, Tensor, Tensor], structure: Structure) -> Data:
         """Graph of all atoms with vectors that follow ``frac`` and ``cell``."""

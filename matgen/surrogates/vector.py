@@ -6,7 +6,7 @@ Shapes: S materials, D vector size, K signals of uncertainty.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 
 from matgen.errors import ConfigError
 from matgen.surrogates.base import Prediction, Surrogate
-from matgen.surrogates.conformal import ErrorModel
+from matgen.surrogates.conformal import ErrorModel, Judged
 from matgen.surrogates.domain import REFERENCES, Domain, known_elements
 from matgen.surrogates.ensemble import checked_values
 from matgen.surrogates.regions import regions
@@ -142,7 +142,7 @@ class VectorSurrogate(Surrogate):
         signals = np.column_stack([signals[order], relative * scale])
         wrong = np.abs(values - self._possible(mean))[order]
         named = self.regions(structures)
-        errors = ErrorModel.fit(signals, wrong, 1e-3 * scale, None if named is None else named[order])
+        errors = ErrorModel.fit(Judged(signals, wrong, None if named is None else named[order]), 1e-3 * scale)
         self.fitted = Calibrated(head, domain, errors, scale)
 
     def predict(self, structures: Sequence[Structure | Composition]) -> Prediction:
@@ -154,13 +154,15 @@ class VectorSurrogate(Surrogate):
         fitted = self._fitted()
         if not len(structures):
             return Prediction(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool), np.zeros(0))
-        mean, signals, _ = fitted.head.predict(vectors)
-        distance = fitted.domain.distance(self.near(vectors))
-        relative = distance / (fitted.domain.threshold or 1.0)
-        signals = np.column_stack([signals, relative * fitted.scale])
+        mean, signals, distance = self._signals(vectors)
         std = fitted.errors.std(signals, self.regions(structures))
         inside = fitted.domain.contains(distance, self.compositions(structures))
-        return Prediction(self._possible(mean), std, inside, relative)
+        return Prediction(self._possible(mean), std, inside, distance / (fitted.domain.threshold or 1.0))
+
+    def judge(self, structures: Sequence[Structure | Composition], values: np.ndarray) -> Judged:
+        """Signals of uncertainty and errors on materials that were not learned from."""
+        mean, signals, _ = self._signals(self.vectors(structures))
+        return Judged(signals, np.abs(values - self._possible(mean)), self.regions(structures))
 
     def spread(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
         """(S,) the head's own standard deviation, before calibration."""
@@ -185,6 +187,25 @@ class VectorSurrogate(Surrogate):
         model.card = card
         model.fitted = Calibrated(head, Domain.of(arrays), ErrorModel.of(card["errors"]), card["scale"])
         return model
+
+    @property
+    def errors(self) -> ErrorModel | None:
+        """What turns signals of uncertainty into standard deviations."""
+        return None if self.fitted is None else self.fitted.errors
+
+    @errors.setter
+    def errors(self, model: ErrorModel | None) -> None:
+        if model is None:
+            raise ConfigError(f"{self.name} cannot be without a model of its errors.")
+        self.fitted = replace(self._fitted(), errors=model)
+
+    def _signals(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean (S,) and signals (S, K) in the property's unit, and distance (S,) to the training data."""
+        fitted = self._fitted()
+        mean, signals, _ = fitted.head.predict(vectors)
+        distance = fitted.domain.distance(self.near(vectors))
+        relative = distance / (fitted.domain.threshold or 1.0)
+        return mean, np.column_stack([signals, relative * fitted.scale]), distance
 
     def _possible(self, mean: np.ndarray) -> np.ndarray:
         return np.clip(mean, self.prop.lower, self.prop.upper)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from matgen.surrogates.conformal import LEVEL, Z_LEVEL, ErrorModel, conformal_quantile, interval
+from matgen.surrogates.conformal import LEVEL, Z_LEVEL, ErrorModel, Judged, conformal_quantile, interval
 
 
 @pytest.mark.parametrize(("n", "rank"), [(9, 9), (19, 18), (99, 90), (100, 91)])
@@ -46,7 +46,7 @@ def heteroscedastic(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_error_model_covers_new_data_everywhere():
-    model = ErrorModel.fit(*heteroscedastic(2000, 1), floor=1e-4)
+    model = ErrorModel.fit(Judged(*heteroscedastic(2000, 1)), floor=1e-4)
     signals, errors = heteroscedastic(20_000, 2)
     inside = errors <= Z_LEVEL * model.std(signals)
     assert inside.mean() == pytest.approx(LEVEL, abs=0.025)
@@ -58,7 +58,7 @@ def test_error_model_covers_new_data_everywhere():
 
 
 def test_std_grows_with_every_signal():
-    model = ErrorModel.fit(*heteroscedastic(500, 3), floor=1e-4)
+    model = ErrorModel.fit(Judged(*heteroscedastic(500, 3)), floor=1e-4)
     base = np.full((1, 2), 0.3)
     for column in range(2):
         more = base.copy()
@@ -74,7 +74,7 @@ def test_interval_of_the_calibrated_level():
 
 
 def test_card_round_trip():
-    model = ErrorModel.fit(*heteroscedastic(200, 4), floor=1e-3)
+    model = ErrorModel.fit(Judged(*heteroscedastic(200, 4)), floor=1e-3)
     assert ErrorModel.of({"weights": list(model.weights), "floor": model.floor, "scale": model.scale}) == model
 
 
@@ -84,10 +84,58 @@ def test_each_region_is_held_alike():
     names = np.where(np.arange(4000) % 4 < 2, "oxides", "halides").astype(object)
     names[:60] = "hydrides"
     errors = np.where(names == "oxides", 3 * errors, errors)
-    model = ErrorModel.fit(signals, errors, 1e-4, names)
-    assert set(model.regions) == {"oxides", "halides"}  # 30 calibrating hydrides are too few for a factor of their own
+    model = ErrorModel.fit(Judged(signals, errors, names), 1e-4)
+    assert set(model.regions) == {"oxides", "halides"}  # 60 calibrating hydrides are too few for a factor of their own
     fresh, wrong = heteroscedastic(20_000, 6)
     for name, size in (("oxides", 3), ("halides", 1)):
         std = model.std(fresh, np.full(20_000, name, dtype=object))
         assert (size * wrong <= Z_LEVEL * std).mean() == pytest.approx(LEVEL, abs=0.02)
     np.testing.assert_array_equal(model.std(fresh[:5], np.array(["hydrides"] * 5)), model.std(fresh[:5]))
+
+
+def test_few_rows_calibrate_each_other():
+    """Whatever 40 rows there are, new ones are held as promised on average over such draws."""
+    fresh, wrong = heteroscedastic(4000, 7)
+    shares = []
+    for seed in range(60):
+        model = ErrorModel.fit(Judged(*heteroscedastic(40, 100 + seed)), floor=1e-4)
+        shares.append((wrong <= Z_LEVEL * model.std(fresh)).mean())
+    assert np.mean(shares) == pytest.approx(LEVEL, abs=0.02)
+
+
+def test_other_data_set_the_size_and_keep_the_order():
+    model = ErrorModel.fit(Judged(*heteroscedastic(2000, 8)), floor=1e-4)
+    signals, errors = heteroscedastic(4000, 9)
+    other = model.calibrated(Judged(signals[::2], 2.5 * errors[::2]))
+    assert other.weights == model.weights
+    assert (2.5 * errors[1::2] <= Z_LEVEL * other.std(signals[1::2])).mean() == pytest.approx(LEVEL, abs=0.025)
+    ratio = other.std(signals) / model.std(signals)
+    np.testing.assert_allclose(ratio, ratio[0])
+    assert ratio[0] == pytest.approx(2.5, rel=0.1)
+
+
+def test_other_data_bring_factors_for_their_regions():
+    signals, errors = heteroscedastic(600, 10)
+    names = np.where(np.arange(600) < 300, "oxides", "halides").astype(object)
+    model = ErrorModel.fit(Judged(signals, errors, names), floor=1e-4)
+    other = model.calibrated(Judged(signals[:300], 3 * errors[:300], names[:300]))
+    assert set(other.regions) == {"oxides"}  # the factor of halides was the old rows' and is gone with them
+    assert other.std(signals[:1], np.array(["halides"])) == pytest.approx(
+        other.scale / other.regions["oxides"] * other.std(signals[:1], np.array(["oxides"]))
+    )
+
+
+def test_factors_are_those_of_crepes():
+    """Against the Mondrian conformal regressor of crepes (Boström, COPA 2022), region by region."""
+    crepes = pytest.importorskip("crepes", reason="not installed: pip install crepes")
+    model = ErrorModel.fit(Judged(*heteroscedastic(400, 11)), floor=1e-4)
+    signals, errors = heteroscedastic(900, 12)
+    names = np.array(["oxides", "halides", "nitrides"] * 300)
+    residuals = errors * np.where(names == "oxides", 3.0, 1.0) * np.random.default_rng(0).choice([-1, 1], 900)
+    bare = ErrorModel(model.weights, model.floor, 1.0)
+    theirs = crepes.ConformalRegressor().fit(residuals, sigmas=bare.std(signals), bins=names)
+    fresh, where = heteroscedastic(90, 13)[0], np.array(["nitrides", "oxides", "halides"] * 30)
+    low, high = theirs.predict_int(np.zeros(90), sigmas=bare.std(fresh), bins=where, confidence=LEVEL).T
+    ours = model.calibrated(Judged(signals, np.abs(residuals), names)).std(fresh, where)
+    np.testing.assert_allclose(high, Z_LEVEL * ours)
+    np.testing.assert_allclose(low, -Z_LEVEL * ours)

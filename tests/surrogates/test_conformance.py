@@ -77,6 +77,19 @@ def test_intervals_hold_most_new_values(fitted, fresh):
     assert (prediction.std > 0).all()
 
 
+def test_judging_is_predicting_with_the_truth_at_hand(fitted, fresh):
+    truth, prediction = TARGET[fitted.name](fresh), fitted.predict(fresh)
+    judged = fitted.judge(fresh, truth)
+    np.testing.assert_allclose(judged.errors, np.abs(prediction.mean - truth))
+    np.testing.assert_allclose(fitted.errors.std(judged.signals, judged.regions), prediction.std)
+    kept = fitted.errors
+    fitted.errors = kept.calibrated(judged)
+    again = fitted.predict(fresh)
+    fitted.errors = kept
+    np.testing.assert_array_equal(again.mean, prediction.mean)
+    assert (judged.errors <= Z_LEVEL * again.std * (1 + 1e-9)).mean() >= 0.9  # as promised of 80 rows, 73 are held
+
+
 def test_strange_structures_are_outside_and_uncertain(fitted, fresh):
     strange = [Structure(Lattice.cubic(5 + i), ["Pu", "Xe", "Xe"], [[0, 0, 0], [0.5] * 3, [0.2] * 3]) for i in range(5)]
     inside, outside = fitted.predict(fresh), fitted.predict(strange)
