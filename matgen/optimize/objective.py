@@ -23,9 +23,9 @@ class Objective(BaseModel):
     * maximise: 0 up to l, ((y - l) / (h - l))^s between, 1 from h on;
     * target: 1 from l to h, falling as (1 - d / t)^s with the distance d from that window, 0 from t on.
 
-    An uncertain value counts as the worst one within ``caution`` standard deviations. A value predicted outside the
-    model's domain, or measured from a hull of too few known compounds, has its desirability multiplied by
-    ``unfamiliar``.
+    An uncertain value counts as the worst one within ``caution`` standard deviations. The desirability of a value
+    measured from a hull of too few known compounds is multiplied by u = ``unfamiliar``, that of one predicted outside
+    the model's domain by u^d, where d is its distance from the training data (1 at the edge of the domain).
 
     Args:
         property: Column that holds the value; its standard deviation is looked for in ``<property>_std``.

@@ -16,6 +16,7 @@ from matgen.errors import ConfigError, did_you_mean
 from matgen.optimize.objective import Objective
 from matgen.optimize.pareto import pareto_fronts
 from matgen.optimize.reasons import reasons
+from matgen.surrogates.prediction import DISTANCE, IN_DOMAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,7 +139,7 @@ def _uncertain(table: pd.DataFrame, objective: Objective) -> tuple[np.ndarray, n
 
 
 def _trust(table: pd.DataFrame, objective: Objective) -> np.ndarray:
-    """(n,) 1, or ``unfamiliar`` where a model or a hull had too little to go by, or an energy is hard to believe."""
+    """(n,) 1, or less where a model or a hull had too little to go by, or an energy is hard to believe."""
     name = objective.property
     doubtful = np.zeros(len(table), dtype=bool)
     if name.startswith("e_above_hull"):
@@ -146,9 +147,23 @@ def _trust(table: pd.DataFrame, objective: Objective) -> np.ndarray:
             doubtful |= table[column].to_numpy(dtype=bool)
         if name == "e_above_hull" and DOUBT in table:
             doubtful |= table[DOUBT].fillna("").ne("").to_numpy(dtype=bool)
-    elif f"{name}_std" in table and "in_domain" in table:
-        doubtful = ~table["in_domain"].to_numpy(dtype=bool)
-    return np.where(doubtful, objective.unfamiliar, 1.0)
+    return np.where(doubtful, objective.unfamiliar, 1.0) * _familiarity(table, objective)
+
+
+def _familiarity(table: pd.DataFrame, objective: Objective) -> np.ndarray:
+    """(n,) 1 in the domain of the model that predicted the value; outside, u^d with u = ``unfamiliar``.
+
+    d is the distance from the training data, of which 1 is the edge of the domain; it counts as 1 where it was not
+    measured, and where the structure is near but holds an element that the model does not know.
+    """
+    name = objective.property
+    inside = next((c for c in (f"{name}_{IN_DOMAIN}", IN_DOMAIN) if c in table), None)
+    if inside is None or f"{name}_std" not in table:
+        return np.ones(len(table))
+    far = np.ones(len(table))
+    if (distance := inside.replace(IN_DOMAIN, DISTANCE)) in table:
+        far = np.fmax(table[distance].to_numpy(dtype=float, na_value=np.nan), 1.0)
+    return np.where(table[inside].to_numpy(dtype=bool), 1.0, objective.unfamiliar**far)
 
 
 def _order(columns: Mapping[str, np.ndarray], losses: np.ndarray, ids: pd.Series) -> np.ndarray:

@@ -103,10 +103,20 @@ def _predictions(row: Mapping[Any, Any]) -> list[str]:
             continue
         prop = PROPERTIES.get(name)
         label, unit = (prop.label.lower(), f" {prop.unit}") if prop else (name, "")
-        domain = row.get("in_domain")
-        where = "" if _missing(domain) else ", in domain" if domain else ", outside the model's domain"
+        where = _domain(row, name)
         found.append(f"{label} {mean:.2f} ± {std:.2f}{unit} (surrogate{where})")
     return found
+
+
+def _domain(row: Mapping[Any, Any], name: str) -> str:
+    """Whether the model knows such structures, and how far from them it is asked; 1 is the edge of its domain."""
+    own = f"{name}_in_domain" if f"{name}_in_domain" in row else "in_domain"
+    if _missing(inside := row.get(own)):
+        return ""
+    if inside:
+        return ", in domain"
+    far = _number(row, own.replace("in_domain", "domain_distance"))
+    return f", outside the model's domain{f' at {far:.1f} times its edge' if far is not None and far > 1 else ''}"
 
 
 def _novelty(row: Mapping[Any, Any]) -> str:

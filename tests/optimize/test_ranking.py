@@ -76,6 +76,34 @@ def test_an_energy_that_is_hard_to_believe_counts_for_less(perovskite):
     assert "to be checked" not in result["reasons"][0]
 
 
+def test_the_farther_from_the_training_data_the_less_is_trusted(perovskite):
+    near = pd.DataFrame({"id": ["a", "b", "c", "d"], "band_gap": 1.5, "band_gap_std": 0.1})
+    near["in_domain"] = [True, False, False, False]
+    near["domain_distance"] = [0.9, 0.4, 1.5, np.nan]  # b holds an unknown element, of d nothing was measured
+    result = ranked(near, perovskite, [GAP]).table.set_index("id")
+    expected = {"a": 1.0, "b": 0.5, "c": 0.5**1.5, "d": 0.5}
+    assert result["desirability"].to_dict() == pytest.approx(expected)
+    assert list(result.index) == ["a", "b", "d", "c"]
+    assert "(surrogate, outside the model's domain at 1.5 times its edge)" in result["reasons"]["c"]
+    assert "(surrogate, outside the model's domain)" in result["reasons"]["b"]
+    plain = ranked(near, perovskite, [{**GAP, "unfamiliar": 1.0}]).table
+    assert (plain["desirability"] == 1).all()
+
+
+def test_each_property_has_a_domain_of_its_own_where_one_is_given(perovskite):
+    table = pd.DataFrame({"id": ["a", "b"], "band_gap": 1.5, "band_gap_std": 0.1, "in_domain": [False, True]})
+    table["band_gap_in_domain"], table["band_gap_domain_distance"] = [True, False], [0.5, 2.0]
+    result = ranked(table, perovskite, [GAP]).table.set_index("id")
+    assert result["desirability"].to_dict() == pytest.approx({"a": 1.0, "b": 0.25})
+    assert "in domain" in result["reasons"]["a"]
+    assert "at 2.0 times its edge" in result["reasons"]["b"]
+
+
+def test_a_predicted_energy_above_hull_has_a_domain_too(perovskite):
+    table = pd.DataFrame({"id": ["a", "b"], "e_above_hull": 0.0, "e_above_hull_std": 0.0, "in_domain": [True, False]})
+    assert list(ranked(table, perovskite, [HULL]).table["desirability"]) == pytest.approx([1.0, 0.5])
+
+
 def test_equal_candidates_are_ordered_by_id(perovskite):
     table = pd.DataFrame({"id": ["z", "m", "a"], "e_above_hull": [0.01] * 3})
     assert list(ranked(table, perovskite, [HULL]).table["id"]) == ["a", "m", "z"]

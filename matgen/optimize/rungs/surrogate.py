@@ -16,7 +16,7 @@ from matgen.optimize.acquisition import Acquisition, probability_of_feasibility,
 from matgen.optimize.aims import Aim  # noqa: TC001 - the type of a setting is read while matgen runs
 from matgen.optimize.rungs.base import RUNGS, Rung, best_share, promoted
 from matgen.surrogates.base import SURROGATES
-from matgen.surrogates.prediction import predict
+from matgen.surrogates.prediction import DISTANCE, IN_DOMAIN, predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class Predict(Rung):
         bare = type(candidates)(candidates.table[["id"]], candidates.structures)
         found = predict(self.property, bare, self.model).table
         names = {column: found[self.property], f"{column}_std": found[f"{self.property}_std"]}
-        names[f"{column}_in_domain"] = found["in_domain"]
+        names |= {f"{column}_{part}": found[part] for part in (IN_DOMAIN, DISTANCE)}
         return promoted(candidates.with_columns(names), self.promote, self.by, self.name)
 
 
