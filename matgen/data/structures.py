@@ -74,10 +74,15 @@ def from_data(data: Data) -> Structure:
 
 
 def to_batch(structures: Iterable[Structure]) -> Batch:
-    """Join structures into one torch-geometric ``Batch`` of S systems."""
+    """Join structures into one torch-geometric ``Batch`` of S systems; its ``smiles`` where all have bonds."""
     from torch_geometric.data import Batch
 
-    return Batch.from_data_list([to_data(s) for s in structures])
+    given = list(structures)
+    rows = [to_data(s) for s in given]
+    if all(SMILES in s.properties for s in given):
+        for row, structure in zip(rows, given, strict=True):
+            row.smiles = structure.properties[SMILES]
+    return Batch.from_data_list(rows)
 
 
 def from_batch(batch: Batch) -> list[Structure]:

@@ -89,10 +89,14 @@ def to_bond_graph(material: Structure | str) -> Data:
     Fields: ``numbers (A,)``, ``atoms (A, ATOM_FEATURES)``, ``edge_index (2, E)`` with each bond in both directions,
     ``bonds (E, BOND_FEATURES)``.
     """
+    return bond_graph_of(parse_smiles(smiles_of(material)))
+
+
+def bond_graph_of(found: Mol) -> Data:
+    """As :func:`to_bond_graph`, of a sanitised RDKit molecule, whose order of atoms stays."""
     import torch
     from torch_geometric.data import Data
 
-    found = parse_smiles(smiles_of(material))
     rows = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), _bond(b)) for b in found.GetBonds()]
     both = [*rows, *((j, i, features) for i, j, features in rows)]
     return Data(

@@ -6,7 +6,7 @@ Shapes: S molecules, L tokens of the longest, V tokens, T targets, D width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -48,8 +48,11 @@ class MoleculeLanguage(Generator):
         targets: Properties that can be asked for.
         orders: In how many orders each molecule is learned: the canonical one, and others that begin at a random
             atom, which is what the continuation of a fragment needs.
+        own: Further settings of a subclass.
     """
 
+    steered_by_targets: ClassVar[bool] = True
+    """Whether targets stand before the first token."""
     proposes = "molecules"
     chunk = 1024
     texts: tuple[str, ...]
@@ -67,17 +70,26 @@ class MoleculeLanguage(Generator):
         max_atoms: int = 40,
         targets: Sequence[str] = (),
         orders: int = 2,
+        **own: Any,
     ) -> None:
         targets = list(targets)
         super().__init__(
-            width=width, layers=layers, heads=heads, length=length, max_atoms=max_atoms, targets=targets, orders=orders
+            width=width,
+            layers=layers,
+            heads=heads,
+            length=length,
+            max_atoms=max_atoms,
+            targets=targets,
+            orders=orders,
+            **own,
         )
         self.texts = self.all_tokens()
         self.length, self.targets = length, targets
         self.tokens = nn.Embedding(len(self.texts), width)
         self.start = nn.Embedding(2, width)
         self.asked = nn.ModuleList(
-            nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width, bias=False)) for _ in targets
+            nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width, bias=False))
+            for _ in (targets if self.steered_by_targets else ())
         )
         self.network = CausalTransformer(width, layers, heads, length)
         self.head = nn.Linear(width, len(self.texts))
@@ -189,17 +201,43 @@ class MoleculeLanguage(Generator):
         """
         for request in requests:
             request.require_honoured_by(self.conditions, self.name)
-        how, limits = Decoding(**options), limits_of(constraints)
-        streams = rng.many(len(requests))
-        uniform = np.stack([stream.random(self.length, dtype=np.float32) for stream in streams])
-        least, most = linker_atoms
-        linker = np.array([stream.integers(least, most + 1) for stream in streams])
-        rules = self.rules(len(requests), limits, fragment, linker)
         rooted = torch.full((len(requests),), fragment is not None)
         with torch.no_grad():
             first = self.begin(self._wanted(requests), rooted)
-        written = write_molecules(self, rules, first, torch.from_numpy(uniform), how)
-        return [canonical(self.read([self.texts[token] for token in row])) for row in written]
+        return self.written(
+            first, rng=rng, constraints=constraints, fragment=fragment, linker_atoms=linker_atoms, **options
+        )
+
+    def written(
+        self,
+        first: Tensor,
+        *,
+        rng: Streams,
+        constraints: Sequence[Constraint] = (),
+        fragment: str | None = None,
+        linker_atoms: Sequence[int] = (1, 6),
+        steering: Tensor | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """Canonical SMILES of S molecules.
+
+        Args:
+            first: (S, D) what stands before the first token.
+            rng: Streams by index.
+            constraints: As of :meth:`sample_smiles`, like what follows.
+            fragment: SMILES with ``*`` where something grows.
+            linker_atoms: Heavy atoms between two linked parts.
+            steering: (S, D) joins the embedding of every token.
+            options: Of :class:`matgen.generators.writing.Decoding`.
+        """
+        how, limits = Decoding(**options), limits_of(constraints)
+        streams = rng.many(len(first))
+        uniform = np.stack([stream.random(self.length, dtype=np.float32) for stream in streams])
+        least, most = linker_atoms
+        linker = np.array([stream.integers(least, most + 1) for stream in streams])
+        rules = self.rules(len(first), limits, fragment, linker)
+        rows = write_molecules(self, rules, first, torch.from_numpy(uniform), how, steering)
+        return [canonical(self.read([self.texts[token] for token in row])) for row in rows]
 
     def _wanted(self, requests: Sequence[Request]) -> Tensor:
         """(S, T) targets, NaN where not given."""

@@ -1,4 +1,4 @@
-"""What generators on the codes of an autoencoder share: they draw codes, the autoencoder makes crystals of them.
+"""What generators on the codes of an autoencoder share: they draw codes, the autoencoder makes structures of them.
 
 Shapes: S systems, C size of a code.
 """
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from matgen.errors import ConfigError
+from matgen.generators.autoencoder import Autoencoder
 from matgen.generators.base import Generator, load_generator
+from matgen.generators.molecule_vae import MoleculeVAE
 from matgen.generators.vae import VAE
-from matgen.generators.vae_decoding import fittest_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ class LatentGenerator(Generator):
     """A distribution of codes; subclasses implement :meth:`code_loss` and :meth:`draw_codes`.
 
     Args:
-        autoencoder: Name or folder of a trained VAE, which is loaded, not stored.
+        autoencoder: Name or folder of a trained VAE, of crystals or of molecules, which is loaded, not stored.
         max_atoms: Largest cell; that of the autoencoder counts.
         own: Further settings of the family.
     """
@@ -45,8 +46,11 @@ class LatentGenerator(Generator):
     def __init__(self, autoencoder: str = "vae-mp20", max_atoms: int = 20, **own: Any) -> None:
         super().__init__(autoencoder=str(autoencoder), max_atoms=max_atoms, **own)
         model = load_generator(autoencoder)
-        if not isinstance(model, VAE):
-            raise ConfigError(f"{autoencoder!r} is no autoencoder.", where="autoencoder", fix="Name a trained 'vae'.")
+        if not isinstance(model, Autoencoder):
+            fix = "Name a trained 'vae', 'smiles-vae' or 'selfies-vae'."
+            raise ConfigError(f"{autoencoder!r} is no autoencoder.", where="autoencoder", fix=fix)
+        # What can be asked is a matter of the decoder; of the class, it is known for crystals only.
+        vars(self).update(conditions=model.conditions, proposes=model.proposes, chunk=model.chunk)
         # In a list, so that its weights do not count as ours: they are neither trained nor saved again.
         self._autoencoder = [model.requires_grad_(False)]
         self.code_size = model.code_size
@@ -54,7 +58,7 @@ class LatentGenerator(Generator):
         self.register_buffer("code_std", torch.ones(self.code_size))
 
     @property
-    def autoencoder(self) -> VAE:
+    def autoencoder(self) -> Autoencoder:
         """The model whose codes are drawn.
 
         Raises:
@@ -71,8 +75,8 @@ class LatentGenerator(Generator):
         return model
 
     def gather(self, sources: Sequence[str | Path], exclude: str | Path | None) -> tuple[pd.DataFrame, TrainingSet]:
-        """As of :class:`Generator`, with the code of each crystal, which no step of the training changes."""
-        table, data = super().gather(sources, exclude)
+        """As of :class:`Generator`, with the code of each structure, which no step of the training changes."""
+        table, data = self.autoencoder.gather_plain(sources, exclude, self.config["max_atoms"])
         data.system["code"] = self._codes(data)
         return table, data
 
@@ -84,13 +88,13 @@ class LatentGenerator(Generator):
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """See :meth:`code_loss`, on standardised codes of the batch."""
-        codes = batch.code if "code" in batch else self.autoencoder.encode_reduced(batch)
+        codes = batch.code if "code" in batch else self.autoencoder.encode_prepared(batch)
         return self.code_loss((codes - self.code_mean) / self.code_std, rng)
 
     def _codes(self, data: TrainingSet) -> Tensor:
         """(S, C) of a whole training set."""
         parts = torch.arange(len(data)).split(256)
-        return torch.cat([self.autoencoder.encode_reduced(data.batch(part)) for part in parts])
+        return torch.cat([self.autoencoder.encode_prepared(data.batch(part)) for part in parts])
 
     def code_loss(self, codes: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Losses on standardised codes (S, C)."""
@@ -102,34 +106,32 @@ class LatentGenerator(Generator):
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
-        """Codes (S, C) of crystals, as the autoencoder gives them."""
+        """Codes (S, C) of structures, as the autoencoder gives them."""
         return self.autoencoder.encode(batch)
 
     def decode(self, codes: Tensor, *, rng: Streams, **options: Any) -> Batch:
-        """Crystals of codes; see :meth:`matgen.generators.vae.VAE.decode`."""
+        """Structures of codes; see the ``decode`` of the autoencoder."""
         return self.autoencoder.decode(codes, rng=rng, **options)
 
     def sample_each(
-        self,
-        requests: Sequence[Request],
-        *,
-        rng: Streams,
-        constraints: Sequence[Constraint] = (),
-        candidates: int = 64,
-        **options: Any,
+        self, requests: Sequence[Request], *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
     ) -> Batch:
-        """One crystal a request; arguments as of :meth:`matgen.generators.vae.VAE.sample_each`."""
-        for request in requests:
-            request.require_honoured_by(self.conditions, self.name)
-        codes = fittest_codes(
-            self.autoencoder, requests, rng=rng, constraints=constraints, candidates=candidates, source=self.draw_codes
+        """One structure a request; arguments as of :meth:`matgen.generators.autoencoder.Autoencoder.sample_each`."""
+        self.autoencoder.require_usable(constraints)
+        return self.autoencoder.sample_each(
+            requests, rng=rng, constraints=constraints, source=self.draw_codes, **options
         )
-        return self.decode(codes, rng=rng, requests=requests, constraints=constraints, **options)
+
+    def sample_smiles(self, requests: Sequence[Request], **options: Any) -> list[str]:
+        """One canonical SMILES a request, where the autoencoder is of molecules; see its ``sample_smiles``."""
+        if not isinstance(self.autoencoder, MoleculeVAE):
+            raise ConfigError(f"{self.config['autoencoder']!r} writes no SMILES.", where="autoencoder")
+        return self.autoencoder.sample_smiles(requests, source=self.draw_codes, **options)
 
     def sample(
         self, request: Request, *, rng: Streams, constraints: Sequence[Constraint] = (), **options: Any
     ) -> Batch:
-        """``request.n`` crystals; see :meth:`sample_each`."""
+        """``request.n`` structures; see :meth:`sample_each`."""
         return self.sample_each([request] * request.n, rng=rng, constraints=constraints, **options)
 
     def save(self, folder: str | Path, *, half: bool = False, **facts: Any) -> None:

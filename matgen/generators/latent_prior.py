@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import pi
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from matgen.generators.paths import straight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class CodeFlow(nn.Module):
@@ -60,3 +64,36 @@ class CodeFlow(nn.Module):
             second = self(x + (then - now) * first, torch.full((len(x),), then))
             x = x + (then - now) * (first + second) / 2
         return x
+
+
+def fit_on_codes(
+    heads: Sequence[nn.Module],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    posterior: tuple[Tensor, Tensor],
+    rng: torch.Generator,
+    steps: int,
+    batch: int,
+) -> None:
+    """Fit in place what learns from codes alone; the autoencoder that they come from stays as it is.
+
+    Args:
+        heads: What is fitted.
+        loss: Of noisy codes (B, C) and the rows (B,) that they belong to.
+        posterior: Mean and standard deviation (S, C) of every code.
+        rng: Of order and noise.
+        steps: Steps of AdamW.
+        batch: B.
+    """
+    mean, deviation = posterior
+    weights = [weight.requires_grad_() for head in heads for weight in head.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.05)
+    for _ in range(steps):
+        rows = torch.randint(len(mean), (batch,), generator=rng)
+        code = mean[rows] + deviation[rows] * torch.randn(mean[rows].shape, generator=rng)
+        optimizer.zero_grad()
+        loss(code, rows).backward()
+        optimizer.step()
+        schedule.step()
+    for weight in weights:
+        weight.requires_grad_(False)

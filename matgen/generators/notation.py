@@ -37,6 +37,20 @@ def kekule_smiles(molecule: Mol, root: int = -1) -> str:
     return str(Chem.MolToSmiles(plain, kekuleSmiles=True, isomericSmiles=False, rootedAtAtom=root))
 
 
+def kekule_order(molecule: Mol) -> list[int]:
+    """Place of each atom in :func:`kekule_smiles`."""
+    from rdkit import Chem
+
+    plain = Chem.Mol(molecule)
+    Chem.Kekulize(plain, clearAromaticFlags=True)
+    Chem.MolToSmiles(plain, kekuleSmiles=True, isomericSmiles=False)
+    written = list(plain.GetPropsAsDict(includePrivate=True, includeComputed=True)["_smilesAtomOutputOrder"])
+    places = [0] * len(written)
+    for place, atom in enumerate(written):
+        places[atom] = place
+    return places
+
+
 def smiles_sequence(molecule: Mol, root: int = -1) -> list[str]:
     """Tokens of a molecule's SMILES, ring bonds written where the ring is opened.
 

@@ -14,6 +14,7 @@ from matgen.errors import ConfigError, MatgenError
 from matgen.execution import Pool
 from matgen.generators.base import load_generator
 from matgen.generators.language import MoleculeLanguage
+from matgen.generators.latent import LatentGenerator
 from matgen.runtime import Streams, content_id, whole_file
 
 if TYPE_CHECKING:
@@ -102,10 +103,12 @@ def _draw(item: Row) -> Row:
     return {"smiles": texts}
 
 
-def _language(model: str | Path) -> MoleculeLanguage:
+def _language(model: str | Path) -> MoleculeLanguage | LatentGenerator:
     generator = load_generator(model)
-    if not isinstance(generator, MoleculeLanguage):
-        raise ConfigError(
-            f"{str(model)!r} writes no SMILES.", where="model", fix="Use 'smiles-moses', or write structures."
-        )
-    return generator
+    if isinstance(generator, MoleculeLanguage) or (
+        isinstance(generator, LatentGenerator) and generator.proposes == "molecules"
+    ):
+        return generator
+    raise ConfigError(
+        f"{str(model)!r} writes no SMILES.", where="model", fix="Use 'smiles-moses', or write structures."
+    )

@@ -17,19 +17,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from matgen.generators.autoencoder import Autoencoder
 from matgen.generators.base import GENERATORS
 from matgen.generators.dense import Crystals
 from matgen.generators.flow_sampler import Integration
 from matgen.generators.latent_prior import CodeFlow
 from matgen.generators.paths import pair_noise, straight, torus
 from matgen.generators.periodic import UNKNOWN_GROUP, PeriodicGenerator, field_losses
-from matgen.generators.vae_decoding import decode_codes, fittest_codes
+from matgen.generators.vae_decoding import decode_codes, fitness
 from matgen.generators.vae_encoder import Encoder
 from matgen.generators.vae_heads import element_shares, finish_heads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    import pandas as pd
     from torch_geometric.data import Batch
 
     from matgen.constraints.base import Constraint
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @GENERATORS.register("vae")
-class VAE(PeriodicGenerator):
+class VAE(Autoencoder, PeriodicGenerator):
     """Variational autoencoder: one permutation-invariant code a crystal, decoded by a flow.
 
     Args:
@@ -91,6 +94,14 @@ class VAE(PeriodicGenerator):
         self.size_head = _head(code, self.max_atoms + 1)
         self.property_head = _head(code, len(self.targets))
         self.code_flow = CodeFlow(code)
+
+    def gather_plain(
+        self, sources: Sequence[str | Path], exclude: str | Path | None, max_atoms: int
+    ) -> tuple[pd.DataFrame, TrainingSet]:
+        """Rows and tensors of crystals, without the properties that only the autoencoder learned from."""
+        from matgen.generators.training import gather_structures
+
+        return gather_structures(sources, exclude, max_atoms, [])
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Velocity errors given the code, and errors of composition, size and properties; divergence; code flow."""
@@ -153,12 +164,12 @@ class VAE(PeriodicGenerator):
         from matgen.data.batches import canonical
         from matgen.data.structures import from_data, to_batch
 
-        return self.encode_reduced(
+        return self.encode_prepared(
             to_batch([canonical(from_data(crystal)) for crystal in Crystals.of(batch).systems()])
         )
 
     @torch.no_grad()
-    def encode_reduced(self, batch: Batch) -> Tensor:
+    def encode_prepared(self, batch: Batch) -> Tensor:
         """Codes (S, C) of crystals whose cells are reduced already, as those of a training set are."""
         x = Crystals.of(batch)
         mean, _ = self.encoder(batch, self.standardise(x.cell, x.real.sum(1)))
@@ -194,30 +205,13 @@ class VAE(PeriodicGenerator):
         values = self.property_head(codes) * self.target_std + self.target_mean
         return dict(zip(self.targets, values.unbind(1), strict=True))
 
-    def sample_each(
-        self,
-        requests: Sequence[Request],
-        *,
-        rng: Streams,
-        constraints: Sequence[Constraint] = (),
-        candidates: int = 64,
-        **options: Any,
-    ) -> Batch:
-        """One crystal a request, from codes of the learned distribution.
+    def fitness(self, codes: Tensor, request: Request, constraints: Sequence[Constraint]) -> Tensor:
+        """(S,) log probability of what is asked under what codes (S, C) say about size and composition."""
+        return fitness(self, codes, request, constraints)
 
-        Args:
-            requests: What is asked of each sample.
-            rng: Streams by sample index.
-            constraints: Those with a mask restrict the elements.
-            candidates: Where something is asked, the code is the one of so many whose size and composition fit best.
-            options: As for :meth:`decode`.
-        """
-        for request in requests:
-            request.require_honoured_by(self.conditions, self.name)
-        codes = fittest_codes(
-            self, requests, rng=rng, constraints=constraints, candidates=candidates, source=self.draw_codes
-        )
-        return self.decode(codes, rng=rng, requests=requests, constraints=constraints, **options)
+    def chooses(self, request: Request, constraints: Sequence[Constraint]) -> bool:
+        """Codes are chosen wherever anything is asked."""
+        return bool(request.given or constraints)
 
     def _decoder_losses(self, x1: Crystals, code: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Velocity errors of coordinates and cell under the codes (S, C) of the crystals."""

@@ -17,10 +17,9 @@ from matgen.generators.choice import Choice, wanted_elements
 from matgen.generators.drawing import Draws, allowed_sizes, formula_unit, open_sizes, solve_in_chunks
 from matgen.generators.flow_sampler import integrate
 from matgen.generators.masks import masking, open_elements
-from matgen.runtime import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch_geometric.data import Batch
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from matgen.generators.dense import Crystals
     from matgen.generators.flow_sampler import Integration
     from matgen.generators.vae import VAE
+    from matgen.runtime import Streams
 
 CONVICTION = 4.0
 """Nats by which an atom's element from the code is preferred to others, where masks leave a choice."""
@@ -64,35 +64,6 @@ def decode_codes(
 
 
 @torch.no_grad()
-def fittest_codes(
-    model: VAE,
-    requests: Sequence[Request],
-    *,
-    rng: Streams,
-    constraints: Sequence[Constraint],
-    candidates: int,
-    source: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """(S, C) codes drawn for each request: the first draw, or where something is asked the best of ``candidates``.
-
-    Args:
-        model: Says how a code fits a request.
-        requests: What is asked of each.
-        rng: Streams by sample index; codes have streams of their own beside the decoder's.
-        constraints: Those with a mask count as asked.
-        candidates: Codes to choose from.
-        source: From standard normal noise (S, C) to codes (S, C).
-    """
-    streams = Streams(rng.seed, f"{rng.name}/code", rng.start).many(len(requests))
-    masks = masking(constraints)
-    counts = [candidates if request.given or masks else 1 for request in requests]
-    noise = [stream.standard_normal((n, model.code_size)) for stream, n in zip(streams, counts, strict=True)]
-    drawn = source(torch.from_numpy(np.concatenate(noise)).float()).split(counts)
-    return torch.stack(
-        [codes[fitness(model, codes, request, masks).argmax()] for codes, request in zip(drawn, requests, strict=True)]
-    )
-
-
 def fitness(model: VAE, codes: Tensor, request: Request, masks: Sequence[Constraint]) -> Tensor:
     """(S,) log probability of what is asked under what each code says about size and composition."""
     log_share = model.composition_head(codes).log_softmax(-1)

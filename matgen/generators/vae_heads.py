@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from matgen.generators.dense import Crystals
+from matgen.generators.latent_prior import fit_on_codes
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
@@ -43,21 +44,12 @@ def posterior(model: VAE, data: TrainingSet) -> tuple[Tensor, Tensor]:
 
 def finish_heads(model: VAE, data: TrainingSet, rng: torch.Generator, steps: int, batch: int) -> None:
     """Fit heads and code flow in place on noisy codes; the encoder and the decoder stay as they are."""
-    mean, deviation = posterior(model, data)
     everything = data.batch(torch.arange(len(data)))
     shares, wanted = element_shares(everything), model.targets_of(everything)
-    heads = [model.composition_head, model.size_head, model.property_head, model.code_flow]
-    weights = [weight.requires_grad_() for head in heads for weight in head.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.05)
-    for _ in range(steps):
-        rows = torch.randint(len(mean), (batch,), generator=rng)
-        code = mean[rows] + deviation[rows] * torch.randn(mean[rows].shape, generator=rng)
+
+    def loss(code: Tensor, rows: Tensor) -> Tensor:
         losses = model.code_losses(code, shares[rows], data.sizes[rows], wanted[rows])
-        loss = sum(losses.values(), start=model.code_flow.loss(code, rng, draws=1))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    for weight in weights:
-        weight.requires_grad_(False)
+        return sum(losses.values(), start=model.code_flow.loss(code, rng, draws=1))
+
+    heads = [model.composition_head, model.size_head, model.property_head, model.code_flow]
+    fit_on_codes(heads, loss, posterior(model, data), rng, steps, batch)

@@ -75,7 +75,12 @@ class Decoding:
 
 
 def write_molecules(
-    model: MoleculeLanguage, rules: Rules, first: Tensor, uniform: Tensor, how: Decoding = Decoding()
+    model: MoleculeLanguage,
+    rules: Rules,
+    first: Tensor,
+    uniform: Tensor,
+    how: Decoding = Decoding(),
+    steering: Tensor | None = None,
 ) -> list[list[int]]:
     """Write S molecules to their end.
 
@@ -85,17 +90,20 @@ def write_molecules(
         first: (S, D) what stands before the first token.
         uniform: (S, L) uniform numbers, one for each token.
         how: How tokens are drawn.
+        steering: (S, D) joins the embedding of every token; None for nothing.
 
     Returns:
         The numbers of the tokens of each molecule, without the end.
     """
     # One context around all steps: it keeps the weights in its precision until it is left.
     with torch.no_grad(), inference_precision(first.device):
-        written = _written(model, rules, first, uniform, how)
+        written = _written(model, rules, first, uniform, how, steering)
     return [[token for token in row if token] for row in written]
 
 
-def _written(model: MoleculeLanguage, rules: Rules, first: Tensor, uniform: Tensor, how: Decoding) -> list[list[int]]:
+def _written(
+    model: MoleculeLanguage, rules: Rules, first: Tensor, uniform: Tensor, how: Decoding, steering: Tensor | None
+) -> list[list[int]]:
     written: list[list[int]] = [[] for _ in range(len(first))]
     rows = np.arange(len(first))
     live = np.ones(len(first), dtype=bool)
@@ -123,4 +131,6 @@ def _written(model: MoleculeLanguage, rules: Rules, first: Tensor, uniform: Tens
             cache.keep(torch.from_numpy(kept))
             rows, live, chosen = rows[kept], live[kept], chosen[kept]
         h = model.tokens(chosen)
+        if steering is not None:
+            h = h + steering[rows]
     return written

@@ -53,7 +53,7 @@ def test_code_tells_crystals_apart_and_not_beside_what_they_lie(vae, textbook):
 
 
 def test_codes_decode_one_by_one_and_repeat(vae, small_set):
-    codes = vae.encode_reduced(small_set.batch(torch.arange(4)))
+    codes = vae.encode_prepared(small_set.batch(torch.arange(4)))
     first, second = (from_batch(vae.decode(codes, rng=Streams(0, "x"), steps=2)) for _ in range(2))
     assert first == second
     later = from_batch(vae.decode(codes[2:3], rng=Streams(0, "x", start=2), steps=2))
@@ -86,7 +86,7 @@ def test_second_stage_learns_size_composition_and_property_of_every_code(small_s
 @torch.no_grad()
 def _read(model, batch):
     sizes = torch.bincount(batch.batch)
-    return model.code_losses(model.encode_reduced(batch), element_shares(batch), sizes, model.targets_of(batch))
+    return model.code_losses(model.encode_prepared(batch), element_shares(batch), sizes, model.targets_of(batch))
 
 
 def test_shares_become_whole_atoms_by_largest_remainders():
