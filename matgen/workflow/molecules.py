@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem import QED, rdMolDescriptors
 
-from matgen.constraints.molecule_quality import log_p, molecular_weight, sa_score
 from matgen.constraints.screening import screen
 from matgen.data.candidates import ACCEPTED, REJECTED, Candidates
 from matgen.data.dataset import STRUCTURES
@@ -20,16 +18,15 @@ from matgen.evaluate.molecules import read_smiles_column, tanimoto
 from matgen.features.molecules import fingerprints
 from matgen.generators.sampling import sample
 from matgen.optimize.ranking import rank
+from matgen.optimize.rungs.descriptors import FROM_BONDS
 from matgen.runtime import write_text
 from matgen.stability.molecules import relax_molecules, with_conformers, with_orbitals
 from matgen.surrogates.prediction import predict
 from matgen.workflow.discovery import DATASET, Discovery, _joined, _labelled, _without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from rdkit.Chem import Mol
 
     from matgen.workflow.kinds.molecules import Molecules
     from matgen.workflow.stage import Facts, Workspace
@@ -38,15 +35,6 @@ SDF, TABLE = "candidates.sdf", "candidates.csv"
 
 COMPARED = 5000
 """Known molecules that similarity is measured to, drawn by a fixed seed."""
-
-FROM_BONDS: dict[str, Callable[[Mol], float]] = {
-    "synthetic_accessibility": sa_score,
-    "qed": QED.qed,
-    "logp": log_p,
-    "tpsa": rdMolDescriptors.CalcTPSA,
-    "molecular_weight": molecular_weight,
-}
-"""Columns that a molecule's bonds give."""
 
 
 @dataclass(frozen=True)

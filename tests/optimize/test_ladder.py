@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 from pools import perovskites
 from pymatgen.core import Lattice, Structure
+from rdkit import Chem
+from rdkit.Chem import QED
 
 from matgen.data.candidates import Candidates
+from matgen.data.molecules import sketch
 from matgen.errors import ConfigError, DataError
 from matgen.execution import Serial
 from matgen.optimize import optimize
@@ -18,6 +21,7 @@ from matgen.optimize.aims import Aim, Limit
 from matgen.optimize.results import candidates_of, finished
 from matgen.optimize.rungs.base import RUNGS, Rung, promoted
 from matgen.optimize.rungs.bulk_modulus import GPA, fitted_modulus
+from matgen.optimize.rungs.descriptors import Descriptors
 from matgen.optimize.rungs.surrogate import Learned
 
 
@@ -124,3 +128,20 @@ def test_the_learned_rung_is_another_once_it_learned_more():
         rung.learn(lesson, np.random.default_rng(0))
         kept.append(set(rung.climb(fresh, [Aim(property="e")], [], Serial()).table["id"]))
     assert not kept[0] & kept[1]
+
+
+def test_bonds_give_descriptors_and_refuse_what_is_no_molecule():
+    texts = ["CCO", "c1ccccc1O", "CCCCCCCCCC"]
+    structures = [*map(sketch, texts), salts(1).structures[0]]
+    table = pd.DataFrame({"id": [str(i) for i in range(4)]})
+    aims, limits = [Aim(property="qed", goal="maximise")], [Limit(property="logp", high=3.0)]
+    made = Descriptors().climb(Candidates(table, structures), aims, limits, Serial())
+    assert list(made.table["id"]) == ["0", "1", "2"]
+    assert made.table["qed"].tolist() == pytest.approx([QED.qed(Chem.MolFromSmiles(text)) for text in texts])
+    assert "tpsa" not in made.table
+    assert made.table["logp"].tolist()[0] == pytest.approx(-0.0014, abs=1e-3)
+    assert "periodic" in made.rejected["reason"].iloc[0]
+    best = Descriptors(promote=0.5, by=aims[0]).climb(made, aims, limits, Serial())
+    assert best.table["qed"].min() >= made.table["qed"].median()
+    with pytest.raises(ConfigError, match="bonds do not give 'qde'"):
+        Descriptors(properties=["qde"]).climb(made, aims, limits, Serial())
