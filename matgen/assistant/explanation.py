@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from matgen.data.property import PROPERTIES
 from matgen.data.structures import is_molecule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from matgen.assistant.recipes import Suggestion
     from matgen.assistant.retrieval import Index
@@ -264,18 +265,25 @@ def _synthesis(row: dict[str, Any], recipes: Recipes | None) -> list[Passage]:
     suggestions = recipes.suggest(str(row["formula"]), 1)
     if not suggestions:
         return [record(row, "recipe", f"No reported recipe supplies all elements of {row['formula']}.")]
-    return [*recipe_passages(row, suggestions[0]), *background("recipe")]
+    formula, noted = str(row["formula"]), partial(record, row)
+    return [*recipe_passages(formula, suggestions[0], noted), *background("recipe")]
 
 
-def recipe_passages(row: dict[str, Any], suggestion: Suggestion) -> list[Passage]:
-    """The suggestion in sentences, each analogous recipe citing its paper."""
+def recipe_passages(formula: str, suggestion: Suggestion, noted: Callable[[str, str], Passage]) -> list[Passage]:
+    """The suggestion in sentences, each analogous recipe citing its paper.
+
+    Args:
+        formula: What is to be made.
+        suggestion: Its precursors.
+        noted: Makes a passage of a sentence that was computed, from a name for it and its text.
+    """
     precursors = _listed(suggestion.precursors)
-    text = f"By analogy with reported solid-state syntheses, precursors for {row['formula']} are {precursors}."
-    found = [record(row, "precursors", text)]
+    text = f"By analogy with reported solid-state syntheses, precursors for {formula} are {precursors}."
+    found = [noted("precursors", text)]
     temperature, time = conditions(suggestion.analogues)
     if temperature is not None:
         hours = f" for {time:.3g} h" if time is not None else ""
-        found.append(record(row, "heating", f"The analogous recipes heat to {temperature:.0f} °C{hours} (median)."))
+        found.append(noted("heating", f"The analogous recipes heat to {temperature:.0f} °C{hours} (median)."))
     for recipe in suggestion.analogues:
         hottest = conditions([recipe])[0]
         heated = f", heated to {hottest:.0f} °C" if hottest is not None else ""

@@ -176,16 +176,19 @@ class Recipes:
         return {(a, b): value / min(single[a], single[b]) for (a, b), value in both.items()}
 
     def _analogues(self, precursors: Sequence[str], weights: np.ndarray, k: int = 3) -> list[Recipe]:
-        """Recipes of similar targets that share precursors and need few others; one a target."""
+        """Recipes of similar targets that share precursors and need few others; one a composition, plainest first."""
         wanted = set(precursors)
 
         def near(row: int) -> float:
             used = set(self.recipes[row].precursors)
-            return float(weights[row]) * len(wanted & used) / max(1, len(wanted | used))
+            return round(float(weights[row]) * len(wanted & used) / max(1, len(wanted | used)), 6)
 
-        rows = sorted(np.argsort(-weights, kind="stable")[:200], key=near, reverse=True)
-        targets = {self.recipes[i].target: self.recipes[i] for i in reversed(rows) if near(i) > 0}
-        return list(targets.values())[::-1][:k]
+        nearest = map(int, np.argsort(-weights, kind="stable")[:200])
+        found: dict[bytes, Recipe] = {}
+        for i in sorted(nearest, key=lambda i: (-near(i), len(self.recipes[i].target))):
+            if near(i) > 0:
+                found.setdefault(np.round(self.vectors[i], 3).tobytes(), self.recipes[i])
+        return list(found.values())[:k]
 
 
 def holds_recipes(path: Path) -> bool:

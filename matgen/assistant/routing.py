@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from matgen.assistant.asking import ask, finish
-from matgen.assistant.document import Answer, Citation
+from matgen.assistant.document import Answer, Citation, Document, Passage
 from matgen.assistant.hazards import hazard
 from matgen.assistant.materials import find_materials
 from matgen.assistant.tables import ask_tables
@@ -70,7 +70,12 @@ def ask_recipes(question: str, recipes: Recipes) -> Answer | None:
     suggestions = recipes.suggest(spelled, 1)
     if not suggestions:
         return None
-    passages = recipe_passages({"id": spelled, "formula": spelled}, suggestions[0])
+
+    def noted(what: str, sentence: str) -> Passage:
+        title = f"Computed from {len(recipes.recipes)} reported syntheses"
+        return Passage(Document(f"recipes:{spelled}:{what}", title, sentence, kind="record"), 0, len(sentence))
+
+    passages = recipe_passages(spelled, suggestions[0], noted)
     citations = [Citation.of(label, p) for label, p in enumerate(passages, start=1)]
     trace = [{"step": "recipes", "precursors": list(suggestions[0].precursors)}]
     return finish(check([(c.passage, (c.label,)) for c in citations], citations), citations, 1.0, trace)

@@ -31,6 +31,13 @@ def test_an_unseen_target_gets_the_precursors_of_its_relatives(recipes):
     assert best.analogues[0].target in {"BaTiO3", "SrTiO3"}
 
 
+def test_analogues_name_a_composition_once_in_its_plainest_form():
+    used = ("BaCO3", "TiO2")
+    known = [Recipe(str(i), "", t, used) for i, t in enumerate(["Ba0.5Ti0.5O1.5", "BaTiO3", "Ba2Ti2O6", "SrTiO3"])]
+    best = Recipes(known).suggest("BaTiO3")[0]
+    assert [r.target for r in best.analogues] == ["BaTiO3", "SrTiO3"]
+
+
 def test_an_element_without_supplier_gives_nothing(recipes):
     assert recipes.suggest("UO2") == []
 

@@ -64,6 +64,7 @@ def test_recipes_answer_how_a_material_is_made(index, recipes):
     answer = route("How is BaTiO3 made?", index, recipes=recipes)
     assert "BaCO3 and TiO2" in answer.text
     assert "1150 °C" in answer.text
+    assert {c.title for c in answer.citations if not c.doi} == {"Computed from 3 reported syntheses"}
     assert [c.doi for c in answer.citations if c.doi] == ["10.1/0"]  # one paper a target
     assert ask_recipes("What is the band gap of BaTiO3?", recipes) is None
     assert ask_recipes("How is it made?", recipes) is None
