@@ -1,7 +1,7 @@
 """How well the VAE reconstructs, and whether the flow's likelihood ranks crystals above shuffled ones.
 
     python benchmarks/generators.py --structures DATA [--n 160] [--model vae-mp20] [--flow flow-mp20]
-        [--coupling normalizing-flow-mp20] [--only likelihood]
+        [--likelihoods flow-mp20 normalizing-flow-mp20] [--repeats 1] [--only likelihood]
 
 ``DATA`` are structures that were not learned from, of at most 20 atoms. A shuffled crystal has its elements permuted
 among its sites; permutations that give the same crystal again are left out.
@@ -25,14 +25,19 @@ from matgen.data.batches import canonical
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, read_structures, to_batch
 from matgen.evaluate.interval import wilson
+from matgen.generators.arrangement import arrangement_margin
 from matgen.generators.base import load_generator
 from matgen.generators.flow import Flow
 from matgen.runtime import Streams, limit_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pymatgen.core import Structure
+    from torch import Tensor
+    from torch_geometric.data import Batch
+
+    from matgen.generators.base import Generator
 
 MATCHER = StructureMatcher(stol=0.5, ltol=0.3, angle_tol=10)
 
@@ -43,7 +48,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=160)
     parser.add_argument("--model", default="vae-mp20")
     parser.add_argument("--flow", default="flow-mp20")
-    parser.add_argument("--coupling", help="a trained normalizing flow on codes")
+    parser.add_argument("--likelihoods", nargs="+", default=["flow-mp20", "normalizing-flow-mp20"])
+    parser.add_argument("--repeats", type=int, default=1, help="estimates of each likelihood, with other probes")
     parser.add_argument("--only", choices=["likelihood", "reconstruction"])
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -55,8 +61,8 @@ def main() -> None:
     print(f"{len(chosen)} structures, {platform.machine()}, 1 thread, {datetime.now(UTC):%Y-%m-%d}", flush=True)
     if args.only != "reconstruction":
         pairs = [(s, twin) for s in chosen if (twin := shuffled(s, rng)) is not None]
-        for name in filter(None, [args.flow, args.coupling]):
-            likelihood(name, pairs)
+        for name in args.likelihoods:
+            likelihood(name, pairs, args.repeats)
     if args.only != "likelihood":
         reconstruction(args.model, args.flow, chosen)
 
@@ -86,34 +92,71 @@ def matched(label: str, true: Sequence[Structure], make) -> None:  # noqa: ANN00
     )
 
 
-def likelihood(name: str, pairs: Sequence[tuple[Structure, Structure]]) -> None:
-    """How crystals rank above shuffled ones: over all pairs, and each against its own twin.
+def likelihood(name: str, pairs: Sequence[tuple[Structure, Structure]], repeats: int) -> None:
+    """How crystals rank above shuffled ones by each way of comparing densities: over all pairs, and each to its twin.
 
     A flow's density is one *given* the elements, whose level depends on them; so over all pairs, most of which differ
-    in composition, levels are compared as well as arrangements. Against its own twin only the arrangement counts.
+    in composition, levels are compared as well as arrangements. Against its own twin only the arrangement counts. The
+    margin over permuted elements compares arrangements of any compositions; it sees the twin as one arrangement
+    among others, each with permutations of its own.
     """
     model = load_generator(name)
-    options = {"rng": torch.Generator} if isinstance(model, Flow) else {}
     start = time.perf_counter()
-    values = []
-    for group in ([a for a, _ in pairs], [b for _, b in pairs]):
-        parts = [group[i : i + 64] for i in range(0, len(group), 64)]
-        batches = [to_batch(part) for part in parts]
-        drawn = [{key: make().manual_seed(0) for key, make in options.items()} for _ in batches]
-        with torch.no_grad():
-            parts = [model.log_prob(batch, **seeded) for batch, seeded in zip(batches, drawn, strict=True)]
-        values.append(torch.cat(parts).numpy())
+    plain, margin = ([[], []], [[], []])
+    for found, values in ((plain, density), (margin, margins)):
+        for side in (0, 1):
+            found[side] = in_parts(lambda batch, seed, values=values: values(model, batch, seed), pairs, side, repeats)
     seconds = time.perf_counter() - start
     sizes = np.array([len(s) for s, _ in pairs])
-    per_atom = np.concatenate(values) / np.concatenate([sizes, sizes])
-    labels = np.repeat([1, 0], len(pairs))
-    above = values[0] > values[1]
-    low, high = wilson(int(above.sum()), len(pairs))
+    print(f"{name}, {len(pairs)} pairs, {repeats} estimates of each, {seconds:.0f} s", flush=True)
+    ranked("log density", *plain)
+    ranked("log density an atom", *(values / sizes for values in plain))
+    ranked("log density a degree of freedom (3 A + 3)", *(values / (3 * sizes + 3) for values in plain))
+    varied = np.array([len(s.composition) > 1 for s, _ in pairs])
+    ranked("margin over permuted elements, an atom", *(values[varied] for values in margin))
+
+
+def ranked(label: str, true: np.ndarray, twin: np.ndarray, draws: int = 2_000) -> None:
+    """One line: AUC over all pairs with a bootstrap interval over the pairs, and the share above the own twin."""
+    labels = np.repeat([1, 0], len(true))
+
+    def auc(rows: np.ndarray) -> float:
+        return float(roc_auc_score(labels, np.concatenate([true[rows], twin[rows]])))
+
+    rng = np.random.default_rng(0)
+    spread = [auc(rng.integers(0, len(true), len(true))) for _ in range(draws)]
+    above = int((true > twin).sum())
+    low, high = wilson(above, len(true))
     print(
-        f"likelihood of {name}: AUC over all pairs {roc_auc_score(labels, per_atom):.3f}, above its own twin "
-        f"{above.mean():.3f} ({low:.3f} - {high:.3f}) of {len(pairs)}, {2 * len(pairs) / seconds:.1f} crystals/s",
+        f"  {label}: AUC {auc(np.arange(len(true))):.3f} ({np.quantile(spread, 0.025):.3f} - "
+        f"{np.quantile(spread, 0.975):.3f}), above its own twin {above / len(true):.3f} ({low:.3f} - {high:.3f})",
         flush=True,
     )
+
+
+def in_parts(
+    values: Callable[[Batch, int], Tensor], pairs: Sequence[tuple[Structure, Structure]], side: int, repeats: int
+) -> np.ndarray:
+    """Values of one side of the pairs, in batches of similar size, averaged over seeds."""
+    order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][side]))
+    found = np.zeros(len(pairs))
+    for begin in range(0, len(order), 48):
+        rows = order[begin : begin + 48]
+        batch = to_batch([pairs[i][side] for i in rows])
+        found[rows] = np.mean([values(batch, seed).double().numpy() for seed in range(repeats)], axis=0)
+    return found
+
+
+@torch.no_grad()
+def density(model: Generator, batch: Batch, seed: int) -> Tensor:
+    """(S,) log density in nats; the seed is that of the trace's probes, where it is estimated."""
+    probes = {"rng": torch.Generator().manual_seed(seed)} if isinstance(model, Flow) else {}
+    return model.log_prob(batch, **probes)
+
+
+def margins(model: Generator, batch: Batch, seed: int) -> Tensor:
+    """(S,) nats an atom, see :func:`matgen.generators.arrangement.arrangement_margin`."""
+    return arrangement_margin(lambda b: density(model, b, seed), batch, torch.Generator().manual_seed(seed))
 
 
 def shuffled(structure: Structure, rng: np.random.Generator) -> Structure | None:

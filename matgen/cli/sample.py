@@ -52,7 +52,8 @@ def verb(
     rank_by: Annotated[
         str | None,
         typer.Option(
-            help="What is best: energy, relaxed-energy, likelihood[:MODEL] or surrogate:PROPERTY[:low|high|X]."
+            help="What is best: energy, relaxed-energy, likelihood[:MODEL], arrangement[:MODEL] or "
+            "surrogate:PROPERTY[:low|high|X]."
         ),
     ] = None,
     wish: Annotated[

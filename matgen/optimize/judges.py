@@ -18,6 +18,7 @@ from matgen.data.property import find_property
 from matgen.data.structures import pack, to_batch, unpack
 from matgen.errors import ConfigError, MatgenError, did_you_mean
 from matgen.execution import Pool
+from matgen.generators.arrangement import arrangement_margin
 from matgen.optimize.spaces.realisation import loaded
 from matgen.stability.hull import hull
 from matgen.stability.relaxation import relax, single_point
@@ -26,10 +27,13 @@ from matgen.surrogates.prediction import surrogate_for
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from torch import Tensor
+    from torch_geometric.data import Batch
+
     from matgen.data.candidates import Candidates
     from matgen.execution import Executor, Row
 
-NAMES = ("energy", "relaxed-energy", "likelihood", "surrogate:PROPERTY")
+NAMES = ("energy", "relaxed-energy", "likelihood", "arrangement", "surrogate:PROPERTY")
 
 STEPS, FMAX = 60, 0.1
 """Relaxation steps, and eV/Å, that suffice to tell candidates apart."""
@@ -87,17 +91,21 @@ class Likelihood(Judge):
         name: As spelled.
         model: A generator with ``log_prob``.
         config: Its settings, where it is named without weights.
+        arranged: Relative to the same sites with the elements permuted, see
+            :func:`matgen.generators.arrangement.arrangement_margin`, which compositions do not shift.
     """
 
     name: str
     model: str
     config: str = "{}"
+    arranged: bool = False
 
     def scores(self, candidates: Candidates, executor: Executor | None) -> np.ndarray:
-        """(n,) nats/atom; NaN for structures that the generator cannot read."""
+        """(n,) nats/atom; NaN for structures that the generator cannot read, and arrangements of one element."""
         packed = pack(candidates.structures)
         items = [dict(zip(packed, values, strict=True)) for values in zip(*packed.values(), strict=True)]
-        work = [{"model": self.model, "config": self.config, "structure": item} for item in items]
+        how = {"model": self.model, "config": self.config, "arranged": self.arranged}
+        work = [{**how, "structure": item} for item in items]
         rows = (executor or Pool()).map(surprise, work, name="likelihood", shard=16)
         return np.array([row.get("surprise", np.nan) for row in rows], dtype=float)
 
@@ -129,7 +137,8 @@ def judge_of(spelling: str, model: str, config: Mapping[str, Any] | None = None,
 
     Args:
         spelling: ``energy`` (CHGNet, above the reference hull, of the structure as it is), ``relaxed-energy`` (after a
-            short relaxation), ``likelihood`` (of the generator, or ``likelihood:MODEL`` of another one) or
+            short relaxation), ``likelihood`` (of the generator, or ``likelihood:MODEL`` of another one),
+            ``arrangement`` (likewise, against permuted elements, so of any compositions) or
             ``surrogate:PROPERTY``, with ``:low``, ``:high`` or ``:VALUE`` after it where the property alone does not
             tell what is better.
         model: The generator.
@@ -142,7 +151,7 @@ def judge_of(spelling: str, model: str, config: Mapping[str, Any] | None = None,
     kind, *rest = spelling.split(":")
     if kind in ("energy", "relaxed-energy") and not rest:
         return Energy(spelling, relaxed=kind == "relaxed-energy")
-    if kind == "likelihood" and len(rest) < 2:
+    if kind in ("likelihood", "arrangement") and len(rest) < 2:
         return _likelihood(spelling, rest[0] if rest else model, {} if rest else config or {}, same_formula)
     if kind == "surrogate" and 0 < len(rest) < 3:
         surrogate_for(rest[0])
@@ -160,24 +169,34 @@ def _surprise(item: Row) -> Row:
     structure = unpack({name: [value] for name, value in item["structure"].items()})[0]
     batch = to_batch([structure.get_reduced_structure("niggli")])
     density_of: Any = generator.log_prob
-    # The trace of each candidate is estimated by the same probes.
-    options = {"rng": torch.Generator().manual_seed(0)} if "rng" in signature(density_of).parameters else {}
+    estimated = "rng" in signature(density_of).parameters
+
+    def density(given: Batch) -> Tensor:
+        # The trace of each candidate is estimated by the same probes.
+        options = {"rng": torch.Generator().manual_seed(0)} if estimated else {}
+        found: Tensor = density_of(given, **options)
+        return found
+
     try:
-        density = float(density_of(batch, **options)[0])
+        if item["arranged"]:
+            value = float(arrangement_margin(density, batch, torch.Generator().manual_seed(0))[0])
+        else:
+            value = float(density(batch)[0]) / len(structure)
     except (MatgenError, ValueError, IndexError) as error:
         return {"error": " ".join(str(error).split())}
-    return {"surprise": -density / len(structure)} if np.isfinite(density) else {"error": "the density is not finite"}
+    return {"surprise": -value} if np.isfinite(value) else {"error": "the density is not finite"}
 
 
 def _likelihood(spelling: str, model: str, config: Mapping[str, Any], same_formula: bool) -> Likelihood:
+    arranged = spelling.startswith("arrangement")
     spelled = json.dumps(dict(config), sort_keys=True)
     if not hasattr(loaded(model, spelled), "log_prob"):
-        fix = "Name one that has: likelihood:flow-mp20."
+        fix = f"Name one that has: {spelling.split(':')[0]}:flow-mp20."
         raise ConfigError(f"the generator {model!r} has no likelihood.", where="rank_by", fix=fix)
-    if not same_formula:
+    if not same_formula and not arranged:
         what = "likelihoods compare structures of one composition only."
-        raise ConfigError(what, where="rank_by", fix="Give a formula, or rank by energy.")
-    return Likelihood(spelling, model, spelled)
+        raise ConfigError(what, where="rank_by", fix="Give a formula, or rank by arrangement or energy.")
+    return Likelihood(spelling, model, spelled, arranged)
 
 
 def _goal(rest: Sequence[str], spelling: str) -> str | float:

@@ -43,7 +43,7 @@ def sample(
         seed: See :func:`matgen.generators.sampling.sample`, as for all that is not named here.
         candidates: k structures drawn for each wanted one; the others are rejected with their place as the reason.
         rank_by: What is best, see :func:`matgen.optimize.judges.judge_of`: ``energy``, ``relaxed-energy``,
-            ``likelihood`` or ``surrogate:PROPERTY``.
+            ``likelihood``, ``arrangement`` or ``surrogate:PROPERTY``.
         executor: Where the work runs; a process pool by default.
         **asked: ``formula``, ``chemical_system``, ``n_atoms``, ``space_group``, ``target``, ``constraints``, ``config``
             and ``options`` of :func:`matgen.generators.sampling.sample`.
@@ -120,7 +120,7 @@ def named_judge(candidates: int, rank_by: str | None, model: str, asked: dict[st
         raise ConfigError("at least 1 candidate is drawn.", where="candidates")
     if (candidates > 1) != (rank_by is not None):
         what = "several candidates are drawn, but not by what the best is known" if rank_by is None else "nothing is"
-        fix = "Give rank_by (energy, likelihood, surrogate:PROPERTY) and candidates above 1 together."
+        fix = "Give rank_by (energy, likelihood, arrangement, surrogate:PROPERTY) and candidates above 1 together."
         raise ConfigError(f"{what}{' ranked: one candidate is drawn' if rank_by else ''}.", where="rank_by", fix=fix)
     if rank_by is None:
         return None

@@ -121,7 +121,8 @@ class SampleSection(Section):
         config: Settings of a generator that is named without weights.
         options: How to sample, as the generator documents.
         candidates: Drawn for each wanted structure; the best is kept, the others are rejected.
-        rank_by: What is best: ``energy``, ``relaxed-energy``, ``likelihood`` or ``surrogate:PROPERTY``.
+        rank_by: What is best: ``energy``, ``relaxed-energy``, ``likelihood``, ``arrangement`` or
+            ``surrogate:PROPERTY``.
         symmetrise: Tolerance in Å within which samples are given exact symmetry.
     """
 

@@ -74,6 +74,17 @@ def test_likelihood_tells_a_crystal_from_a_shaken_one(rocksalt):
     assert found[0] < found[1]
 
 
+def test_arrangement_tells_a_perovskite_from_another_one_with_ions_exchanged(perovskite):
+    exchanged = perovskite.copy()
+    for site, kind in enumerate(["O", "Ti", "Ba", "O", "O"]):
+        exchanged.replace(site, kind)
+    given = [perovskite, exchanged, Structure(Lattice.cubic(3.6), ["Si"], [[0, 0, 0]])]
+    table = pd.DataFrame({"id": ["whole", "exchanged", "one element"]})
+    found = judge_of("arrangement", "flow-mp20", same_formula=False).scores(Candidates(table, given), Serial())
+    assert found[0] < min(0, found[1])
+    assert np.isnan(found[2])
+
+
 def test_a_surrogate_in_each_direction():
     made = candidates([4.1, 4.6])
     low, high, wanted = (
@@ -119,6 +130,7 @@ def test_structure_prediction_from_one_list(tmp_path):
         ({"candidates": 2, "rank_by": "enrgy"}, "no judge"),
         ({"candidates": 2, "rank_by": "likelihood"}, "no likelihood"),
         ({"candidates": 2, "rank_by": "likelihood:flow-mp20"}, "one composition only"),
+        ({"candidates": 2, "rank_by": "arrangement"}, "no likelihood"),
         ({"candidates": 2, "rank_by": "surrogate:band_gap"}, "does not say which values"),
         ({"candidates": 0}, "at least 1"),
     ],
