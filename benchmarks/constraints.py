@@ -1,7 +1,7 @@
 """Whether generators keep to what they are asked, and what that costs.
 
     python benchmarks/constraints.py [--n 1000] [--groups-n 34] [--large 300] [--training DATA] [--kept FILE]
-        [--model NAME ...] [--part exact neutral groups guidance cost] [--config '{"steps": 1}']
+        [--model NAME ...] [--part exact neutral groups guidance shells cost] [--config '{"steps": 1}']
 
 ``n`` samples a condition, ``groups-n`` for each of 30 space groups, ``large`` cells of 17 to 20 atoms for guidance.
 ``training`` are structures, a file or an ingested data set, on whose compositions the same rule of neutrality is
@@ -26,6 +26,7 @@ import torch
 
 from matgen.constraints.allowed_elements import RequiredElements
 from matgen.constraints.composition import ChemicalSystem, Formula
+from matgen.constraints.coordination import Coordination
 from matgen.constraints.minimum_distance import MinDistance
 from matgen.constraints.specification import build_acting
 from matgen.data.request import Request
@@ -46,12 +47,14 @@ if TYPE_CHECKING:
     from matgen.generators.base import Generator
 
 MODELS = ("flow-mp20", "diffusion-mp20", "gpt-mp20", "vae-mp20", "random-symmetric", "retrieval")
-PARTS = ("exact", "neutral", "groups", "guidance", "cost")
+PARTS = ("exact", "neutral", "groups", "guidance", "shells", "cost")
 FORMULAS = ("SrTiO3", "NaCl", "Li2MnO3", "MgAl2O4", "BaTiO3", "GaAs", "LiFePO4", "Fe2O3")
 SYSTEMS = ("Mg-O", "Ba-O-Ti", "Ga-N", "Li-Mn-O", "Cs-I-Sn", "Al-Ni")
 SIZES = (3, 5, 8, 10, 14, 20)
 GROUPS = (1, 2, 8, 11, 12, 14, 15, 36, 51, 62, 63, 71, 99, 123, 129, 139, 140, 148, 160, 164, 166)
 GROUPS += (176, 187, 191, 194, 198, 216, 221, 225, 227)
+SHELLS = (("MgTiO3", {"ranges": ["Ti 6"]}), ("Li2SiO3", {"ranges": ["Si 4"]}), (None, {"low": 2, "high": 8}))
+"""Formulas with the coordination that is wanted in them; ranges of every element without one."""
 BATCH, TURNS = 100, 3
 NEUTRAL = {"charge_neutral": {"oxidation_states": "smact14", "mixed_valence": False}}
 SPACED = {"min_distance": {"absolute": 0.5, "radius_factor": 0.6}}
@@ -197,6 +200,34 @@ def large(model: Generator, each: int, specs: Sequence[Any]) -> list[float]:
     return [int((~structural(made)).sum()), int((~wide).sum()), len(made), seconds]
 
 
+def shells(model: Generator, name: str, args: argparse.Namespace) -> None:
+    """Samples with the wanted coordination, without and with guidance by it."""
+    if "penalty" not in model.acts:
+        return
+    for formula, wanted in SHELLS:
+        for label, specs in (("none", []), ("by coordination", [{"coordination": wanted}])):
+            rule = Coordination(**wanted)
+            key = f"{formula} {wanted} {label}"
+            found = kept(
+                args, name, "shells", key, lambda f=formula, k=specs, r=rule: coordinated(model, f, args.n, k, r)
+            )
+            if found is not None:
+                right, valid, n, seconds = found
+                print(
+                    f"| {name} | {formula}, {wanted} | {label} | {rate(right, n)} | {valid / n:.1%} "
+                    f"| {seconds / n * 1000:.0f} ms |",
+                    flush=True,
+                )
+
+
+def coordinated(model: Generator, formula: str | None, n: int, specs: Sequence[Any], rule: Constraint) -> list[float]:
+    """Samples that pass the rule, structurally valid samples, samples, CPU seconds."""
+    start = time.process_time()
+    made, _ = draw(model, Request(formula=formula), n, build_acting(specs))
+    seconds = time.process_time() - start
+    return [int(rule.check(made).passed.sum()), int(structural(made).sum()), len(made), seconds]
+
+
 def cost(model: Generator, name: str, args: argparse.Namespace) -> None:
     """CPU time of a sample with no constraint and with all of them, in turns; the median ratio."""
     if "penalty" not in model.acts:
@@ -261,7 +292,7 @@ def rate(hits: int, n: int) -> str:
     return f"{hits / n:.1%} ({low:.1%} to {high:.1%})"
 
 
-PART = {"exact": exact, "neutral": neutral, "groups": groups, "guidance": guidance, "cost": cost}
+PART = {"exact": exact, "neutral": neutral, "groups": groups, "guidance": guidance, "shells": shells, "cost": cost}
 
 if __name__ == "__main__":
     with torch.no_grad():

@@ -1,25 +1,37 @@
-"""How many neighbours atoms have."""
+"""How many neighbours atoms have.
+
+Shapes: S systems, A atoms of a system, E ordered pairs.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
+from matgen.constraints.base import CONSTRAINTS, Constraint, Role, Verdict
 from matgen.constraints.oxidation import Rule, nearest_neutral, reduced_counts
-from matgen.elements import number
+from matgen.elements import number, symbols
 from matgen.errors import ConfigError
-from matgen.features.neighbours import bonds
+from matgen.features.distances import shortest_distances_of_batch
+from matgen.features.neighbours import OVERLAP, bonding_radii, bonds, pairs_within, usable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from pymatgen.core import Structure
+    from torch_geometric.data import Batch
+
+BLANK = 1.0
+"""Penalty of a cell that is degenerate or not finite, Å."""
+
+ON_THE_LIMIT = 1e-6
+"""Å; what a surplus neighbour costs besides its distance from the limit, so that one just on it costs something."""
 
 _RANGE = re.compile(r"([A-Z][a-z]?)\s*[: ]?\s*(\d+)(?:\s*-\s*(\d+))?")
 
@@ -35,7 +47,10 @@ class Coordination(Constraint):
     sign alone. By ``crystal_nn``, neighbours are those of CrystalNN (Pan et al., Inorg. Chem. 60, 1590, 2021, as
     pymatgen has it), which is much slower.
 
-    The score is the share of atoms whose number lies in its range.
+    The score is the share of atoms whose number lies in its range. The penalty, with ``radii``, is the sum of the
+    distances, in Å, that the nearest of the others lack to become the neighbours that are missing, and that the
+    farthest neighbours lack to be none where there are too many; where atoms overlap, how much. It counts whole
+    neighbours like the check, not a smooth number of them, so it is zero exactly where the check passes.
 
     Args:
         ranges: For example ``["Ti 4-6", "O 2-6", "Si 4"]``.
@@ -74,10 +89,68 @@ class Coordination(Constraint):
             found[match[1]] = (int(match[2]), int(match[3] or match[2]))
         return found
 
+    def available(self) -> tuple[Role, ...]:
+        """A penalty needs limits of distance, which CrystalNN has not."""
+        return self.roles() if self.method == "radii" else ("check",)
+
     def check(self, structures: Sequence[Structure]) -> Verdict:
         """Pass where every atom's number lies in its range."""
         found = [self._judge(structure) for structure in structures]
         return Verdict.of([score for score, _ in found], [reason for _, reason in found])
+
+    def penalty(self, batch: Batch) -> torch.Tensor:
+        """(S,) Å by which missing neighbours are too far and surplus ones too near, or atoms overlap."""
+        import torch
+
+        self.require_role("penalty")
+        shortest, _ = shortest_distances_of_batch(batch)
+        found = []
+        for i in range(batch.num_graphs):
+            mine = batch.batch == i
+            cell, frac, kinds = batch.cell[i], batch.frac[mine], tuple(batch.numbers[mine].tolist())
+            if not usable(_array(frac), _array(cell)):
+                found.append(cell.new_tensor(BLANK))
+                continue
+            radii = torch.as_tensor(bonding_radii(kinds)).to(frac)
+            short = OVERLAP * (radii[:, None] + radii) - shortest[i, : len(kinds), : len(kinds)]
+            overlap = short.clamp_min(0).tril().sum()
+            found.append(overlap if overlap > 0 else self._misfit(frac, cell, kinds))
+        return torch.stack(found)
+
+    def _misfit(self, frac: torch.Tensor, cell: torch.Tensor, kinds: tuple[int, ...]) -> torch.Tensor:
+        """The penalty of one system in which bonds can be told."""
+        import torch
+
+        windows = [self.windows.get(symbols()[z], (self.low, self.high)) for z in kinds]
+        low, high = np.array(windows).T
+        radii = bonding_radii(kinds)
+        pairs = self._pairs(_array(frac), _array(cell), radii, kinds, low)
+        centre, other, image = (torch.as_tensor(x, device=frac.device) for x in pairs)
+        vectors = (frac[other] + image.to(frac) - frac[centre]) @ cell
+        limit = torch.as_tensor(self.factor * (radii[pairs[0]] + radii[pairs[1]])).to(frac)
+        beyond = vectors.square().sum(-1).clamp_min(1e-12).sqrt() - limit
+        rank = torch.as_tensor(_ranks(pairs[0], _array(beyond)), device=frac.device)
+        missing = (rank < torch.as_tensor(low, device=frac.device)[centre]) & (beyond > 0)
+        surplus = (rank >= torch.as_tensor(high, device=frac.device)[centre]) & (beyond <= 0)
+        return beyond[missing].sum() + (ON_THE_LIMIT - beyond[surplus]).sum() + 0.0 * cell.sum()
+
+    def _pairs(
+        self, frac: np.ndarray, cell: np.ndarray, radii: np.ndarray, kinds: tuple[int, ...], low: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pairs that can count, among them each atom's ``low (A,)`` nearest ones; as of :func:`pairs_within`."""
+        sign, reach = _signs(kinds), self.factor * 2 * float(radii.max())
+        while True:
+            centre, other, image = pairs_within(frac, cell, reach)
+            vectors = (frac[other] + image - frac[centre]) @ cell
+            near = (vectors**2).sum(1) <= (self.factor * (radii[centre] + radii[other])) ** 2
+            opposite = np.ones(len(centre), dtype=bool) if sign is None else sign[centre] != sign[other]
+            every = np.bincount(centre[near], minlength=len(frac))
+            # As in the check: neighbours of its own sign alone count, unless they are too few, too.
+            alone = (np.bincount(centre[near & opposite], minlength=len(frac)) == 0) & (every >= low)
+            counts = opposite | alone[centre]
+            if (np.bincount(centre[counts], minlength=len(frac)) >= low).all():
+                return centre[counts], other[counts], image[counts]
+            reach *= 1.5
 
     def _judge(self, structure: Structure) -> tuple[float, str | None]:
         counted = self._by_crystal_nn(structure) if self.method == "crystal_nn" else self._by_radii(structure)
@@ -99,7 +172,7 @@ class Coordination(Constraint):
         if found is None:
             return None
         centre, other, _ = found
-        sign = _signs(structure)
+        sign = _signs(tuple(structure.atomic_numbers))
         every = np.bincount(centre, minlength=len(structure))
         if sign is None:
             return every
@@ -119,13 +192,35 @@ class Coordination(Constraint):
         return np.array([len(neighbours) for neighbours in info])
 
 
-def _signs(structure: Structure) -> np.ndarray | None:
-    """(A,) whether each atom is a cation, where the composition has neutral oxidation states of one sign an element."""
-    unit = reduced_counts(structure.composition.get_el_amt_dict())
+def _ranks(centre: np.ndarray, beyond: np.ndarray) -> np.ndarray:
+    """(E,) place of each pair among those of its centre, 0 for the nearest.
+
+    Args:
+        centre: (E,) atom.
+        beyond: (E,) by what they are sorted.
+    """
+    order = np.lexsort((beyond, centre))
+    first = np.searchsorted(centre[order], centre[order])
+    ranks = np.empty(len(centre), dtype=int)
+    ranks[order] = np.arange(len(centre)) - first
+    return ranks
+
+
+@lru_cache(maxsize=20_000)
+def _signs(kinds: tuple[int, ...]) -> np.ndarray | None:
+    """(A,) whether each atom is a cation, where the elements have neutral oxidation states of one sign an element."""
+    unit = reduced_counts(Counter(symbols()[z] for z in kinds))
     found = nearest_neutral(unit, Rule()) if len(unit) > 1 else None
     if found is None or found[0] != 0:
         return None
-    return np.array([min(found[1][str(site.specie.symbol)]) > 0 for site in structure])
+    sign: np.ndarray = np.array([min(found[1][symbols()[z]]) > 0 for z in kinds])
+    sign.flags.writeable = False
+    return sign
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.detach().cpu().double().numpy()
+    return array
 
 
 def _words(symbol: str, found: int, low: int, high: int, atoms: int) -> str:

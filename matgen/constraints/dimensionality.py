@@ -31,6 +31,10 @@ class Dimensionality(Constraint):
     part of the highest number counts (Larsen et al., Phys. Rev. Mater. 3, 034003, 2019). The score is that number, -1
     where atoms overlap.
 
+    It only checks. The number is one of a whole graph of bonds and jumps between 0 and 3: it is flat wherever no bond
+    is on its limit, and which bonds would have to break or form is a choice among many sets, so a penalty that is zero
+    exactly where the check passes has no useful gradient. Elements alone do not decide it, so there is no mask.
+
     Args:
         wanted: Allowed numbers, 0 to 3.
         factor: Of the sum of radii.

@@ -79,7 +79,7 @@ def bonds(structure: Structure, factor: float = BONDED) -> tuple[np.ndarray, np.
         As :func:`pairs_within`.
     """
     frac, cell = structure.frac_coords, structure.lattice.matrix
-    radii = _radii(structure.atomic_numbers)
+    radii = bonding_radii(structure.atomic_numbers)
     summed = radii[:, None] + radii
     if not usable(frac, cell) or (shortest_distances(frac, cell) < OVERLAP * summed).any():
         return None
@@ -89,7 +89,8 @@ def bonds(structure: Structure, factor: float = BONDED) -> tuple[np.ndarray, np.
     return centre[near], other[near], image[near]
 
 
-def _radii(numbers: Sequence[int]) -> np.ndarray:
+def bonding_radii(numbers: Sequence[int]) -> np.ndarray:
+    """(A,) covalent radii in Å by atomic number (Cordero et al., Dalton Trans. 2008, 2832)."""
     known = covalent_radius()
     # Beyond curium no radius is tabulated; all of those are heavy metals.
     return np.where(np.isnan(known[list(numbers)]), known[96], known[list(numbers)])

@@ -38,7 +38,11 @@ def test_roles_survive_spelling_and_building():
         ({"density": {"roles": ["mask"]}}, "'density' cannot act as 'mask'"),
         ({"density": {"roles": ["penality"]}}, "Did you mean 'penalty'"),
         ({"density": {"roles": []}}, "no role is named"),
-        ({"coordination": {"ranges": ["Ti 6"]}}, "'coordination' cannot act as"),
+        ({"dimensionality": {"wanted": [2]}}, "'dimensionality' cannot act as"),
+        (
+            {"coordination": {"method": "crystal_nn", "roles": ["penalty"]}},
+            "'coordination' cannot act as 'penalty' with these settings",
+        ),
         ({"space_group": {"numbers": [62], "roles": ["mask"]}}, "'space_group' cannot act as 'mask'"),
     ],
 )

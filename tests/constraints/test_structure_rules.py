@@ -7,6 +7,7 @@ import pytest
 import torch
 from crystals import crystals
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymatgen.analysis.dimensionality import get_dimensionality_larsen
 from pymatgen.analysis.graphs import StructureGraph
 from pymatgen.core import Lattice, Structure
@@ -16,7 +17,7 @@ from matgen.constraints.cell_shape import CellShape
 from matgen.constraints.coordination import Coordination
 from matgen.constraints.dimensionality import Dimensionality, dimension
 from matgen.constraints.wyckoff import WyckoffPositions
-from matgen.data.structures import to_batch
+from matgen.data.structures import from_batch, to_batch
 from matgen.elements import number
 from matgen.errors import ConfigError
 from matgen.features.neighbours import bonds, pairs_within
@@ -75,6 +76,39 @@ def test_coordination_numbers(rocksalt, perovskite, diamond):
     assert verdict.score[0] == pytest.approx(0.2)
     assert "overlap" in verdict.reasons[1]
     assert Coordination(ranges=("Ti 6",), method="crystal_nn").check([perovskite]).passed[0]
+
+
+def test_the_penalty_of_coordination_is_what_neighbours_lack_to_the_limit(rocksalt):
+    limit, bond = 1.3 * (1.66 + 1.02), 3.99 / np.sqrt(2)
+    wanted = [("Na 6", 0.0), ("Na 4", 2 * (limit - bond)), ("Na 8", 2 * (np.sqrt(3) * bond - limit))]
+    for ranges, penalty in wanted:
+        found = Coordination(ranges=(ranges,)).penalty(to_batch([rocksalt]))
+        assert found.item() == pytest.approx(penalty, abs=1e-5)
+    assert Coordination(low=7).penalty(to_batch([NITROGEN, OVERLAP]))[1] == pytest.approx(0.5 * (1.66 + 1.02) - 0.04)
+
+
+def test_atoms_move_down_the_penalty_until_titanium_has_its_six_neighbours(perovskite):
+    rule = Coordination(ranges=("Ti 6",))
+    shifted = perovskite.copy()
+    shifted.translate_sites([1], [0.25, 0.15, 0.15])
+    batch = to_batch([shifted])
+    assert not rule.check([shifted]).passed[0]
+    frac = batch.frac
+    for _ in range(40):
+        batch.frac = frac.detach().requires_grad_()
+        penalty = rule.penalty(batch)
+        if penalty.item() == 0:
+            break
+        (down,) = torch.autograd.grad(penalty.sum(), batch.frac)
+        frac = batch.frac - penalty.item() * down / down.square().sum()
+    assert rule.check(from_batch(batch.clone().detach())).passed[0]
+
+
+@given(structure=crystals(), low=st.integers(0, 8), more=st.integers(0, 6), factor=st.floats(0.8, 1.6))
+@settings(max_examples=60, deadline=None)
+def test_the_penalty_of_coordination_agrees_with_the_check_for_all_settings(structure, low, more, factor):
+    rule = Coordination(low=low, high=low + more, factor=factor)
+    assert (rule.penalty(to_batch([structure])) == 0).tolist() == rule.check([structure]).passed.tolist()
 
 
 def test_cell_shape_of_a_needle_a_sheet_and_a_skewed_cell():
