@@ -100,7 +100,7 @@ def test_atoms_move_down_the_penalty_until_titanium_has_its_six_neighbours(perov
         if penalty.item() == 0:
             break
         (down,) = torch.autograd.grad(penalty.sum(), batch.frac)
-        frac = batch.frac - penalty.item() * down / down.square().sum()
+        frac = batch.frac - 1.5 * penalty.item() * down / down.square().sum()
     assert rule.check(from_batch(batch.clone().detach())).passed[0]
 
 
