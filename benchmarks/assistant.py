@@ -423,7 +423,7 @@ def train_judge(args: argparse.Namespace) -> str:
     texts = [d.text for d in _permuted(args)[:TRAINED_ON]]
     folder = ROOT / "matgen" / "assistant" / "data"
     sources = f"{TRAINED_ON:,} abstracts of arXiv cond-mat, 2025-2026 (metadata CC0)"
-    return str(train_heads(texts, folder, rng=np.random.default_rng(0), sources=sources))
+    return str(train_heads(texts, folder, seed=0, sources=sources))
 
 
 def measure_mascqa(args: argparse.Namespace) -> str:

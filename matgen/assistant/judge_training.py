@@ -26,19 +26,20 @@ WORD_TEXTS = 2000
 """Abstracts that the head of words learns from: more do not fit into memory."""
 
 
-def train_heads(texts: Sequence[str], folder: Path, *, rng: np.random.Generator, sources: str) -> dict[str, Any]:
+def train_heads(texts: Sequence[str], folder: Path, *, seed: int, sources: str) -> dict[str, Any]:
     """Train both heads and write ``judge.safetensors`` with its card ``judge.json``.
 
     Args:
         texts: Abstracts.
         folder: Where the files go.
-        rng: Draws pairs, edits and batches.
+        seed: Of the draws of pairs, edits and batches; each head has draws of its own, so that one can be trained
+            alone.
         sources: What the texts are, for the card.
     """
     from safetensors.numpy import save_file
 
-    order, order_scores = train_order(texts, rng)
-    words, words_score = _fit(*word_labels(texts[:WORD_TEXTS], rng), rng)
+    order, order_scores = train_order(texts, np.random.default_rng([seed, 0]))
+    words, words_score = train_words(texts, np.random.default_rng([seed, 1]))
     weights = order | {f"words.{key}": value for key, value in words.items()}
     with whole_file(folder / "judge.safetensors") as temporary:
         save_file(weights, temporary)
@@ -51,6 +52,11 @@ def train_heads(texts: Sequence[str], folder: Path, *, rng: np.random.Generator,
     }
     write_json(folder / "judge.json", card)
     return card
+
+
+def train_words(texts: Sequence[str], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], float]:
+    """Weights of the head of words, and its AUC on words of abstracts that it has not seen."""
+    return _fit(*word_labels(texts[:WORD_TEXTS], rng), rng)
 
 
 def word_labels(texts: Sequence[str], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -70,6 +70,7 @@ def guarded(app: Callable[[], None]) -> None:
     An error that nobody foresaw is called unexpected; its traceback is shown on request only.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # each request is in the audit log where it leaves the machine
     try:
         app()
     except MatgenError as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from matgen.cli.console import Json, emit
-from matgen.errors import DataError
+from matgen.errors import DataError, MatgenError
 
 
 def verb(
@@ -34,14 +34,25 @@ def verb(
         found = judge(row["question"], row["answer"], row.get("context", ""), row.get("ground_truth", ""))
         rows.append({"grades": found.grades, "scores": {k: round(v, 4) for k, v in found.scores.items()}})
         if backend is not None:
-            rows[-1]["model_grades"] = judge_with_model(backend, row)
+            try:
+                rows[-1]["model_grades"] = judge_with_model(backend, row)
+            except MatgenError as error:  # a small model grades some answers and not others
+                rows[-1]["model_problem"] = str(error)
         if "labels" in row:
             rows[-1]["labels"] = _grades(row["labels"], answers)
+    problems = [row["model_problem"] for row in rows if "model_problem" in row]
+    if rows and len(problems) == len(rows):
+        raise MatgenError(f"the language model graded no answer; at the last one: {problems[-1]}", where=str(config))
     named = {"deterministic": "grades", "model": "model_grades", "labels": "labels"}
     compared = [("deterministic", "model"), ("deterministic", "labels"), ("model", "labels")]
     found_by = {f"{a} and {b}": agreements(rows, named[a], named[b]) for a, b in compared}
     agreed = {name: by for name, by in found_by.items() if by}
     lines = [str(row["grades"]) for row in rows]
+    lines += [
+        f"no grades of the model for answer {n}: {row['model_problem']}"
+        for n, row in enumerate(rows, start=1)
+        if "model_problem" in row
+    ]
     lines += [f"{name}, {m}: {_spelled(values)}" for name, by in agreed.items() for m, values in by.items()]
     emit({"answers": rows, "agreement": agreed}, as_json, "\n".join(lines).replace("[", r"\["))
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -51,15 +52,18 @@ def test_a_chat_answers_line_by_line_and_logs_what_it_answered(home):
     assert json.loads(verb("monitor", log, "--json"))["answers"] == 1
 
 
-def test_what_a_service_returns_joins_the_shipped_knowledge(home):
-    item = {"title": "Zinc oxide", "abstract_inverted_index": {"ZnO": [0], "shines": [1]}, "publication_year": 2021}
-    item |= {"doi": "https://doi.org/10.1/Y", "authorships": []}
+@contextmanager
+def serving(reply):
+    """A server on this machine that answers each request with the JSON of ``reply(body)``; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps({"results": [item]}).encode())
+            self.wfile.write(json.dumps(reply(body)).encode())
+
+        do_POST = do_GET  # noqa: N815 - the name is the base class's
 
         def log_message(self, *_):
             pass
@@ -67,8 +71,34 @@ def test_what_a_service_returns_joins_the_shipped_knowledge(home):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        verb("corpus", "fetch", "openalex", "zinc oxide", "--address", f"http://127.0.0.1:{server.server_port}/works")
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
+
+
+def test_answers_that_a_model_does_not_grade_keep_their_other_grades(home):
+    rows = [{"question": "Is it dense?", "answer": f"The film is {word}."} for word in ("dense", "porous")]
+    (home / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (home / "mute.jsonl").write_text(json.dumps(rows[1]))
+
+    def reply(body):
+        return {"choices": [{"message": {"content": "4" if "is dense" in body else "Splendid!"}}]}
+
+    with serving(reply) as address:
+        (home / "model.yaml").write_text(f"kind: openai\nbase_url: {address}/v1\n")
+        found = json.loads(verb("judge", home / "answers.jsonl", "--config", home / "model.yaml", "--json"))["answers"]
+        refused = CliRunner().invoke(app, ["judge", str(home / "mute.jsonl"), "--config", str(home / "model.yaml")])
+    assert set(found[0]["model_grades"].values()) == {4}
+    assert "holds no grade" in found[1]["model_problem"]
+    assert set(found[1]["grades"]) == {"relevance", "coherence", "fluency"}
+    assert "graded no answer" in str(refused.exception)
+
+
+def test_what_a_service_returns_joins_the_shipped_knowledge(home):
+    item = {"title": "Zinc oxide", "abstract_inverted_index": {"ZnO": [0], "shines": [1]}, "publication_year": 2021}
+    item |= {"doi": "https://doi.org/10.1/Y", "authorships": []}
+
+    with serving(lambda _: {"results": [item]}) as address:
+        verb("corpus", "fetch", "openalex", "zinc oxide", "--address", f"{address}/works")
     ids = {d.id for d in Corpus(home / "home" / "corpus").documents}
     assert ids == {d.id for d in knowledge()} | {"DOI:10.1/Y"}
