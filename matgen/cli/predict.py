@@ -1,30 +1,74 @@
-"""``matgen predict``: a property with its uncertainty for each structure of a file."""
+"""``matgen predict``: properties with their uncertainty for each structure of a file."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from matgen.cli.console import Json, emit
 
+if TYPE_CHECKING:
+    from matgen.data.candidates import Candidates
+
 
 def verb(
-    prop: Annotated[str, typer.Argument(metavar="PROPERTY", help="Name of the property, e.g. band_gap.")],
+    prop: Annotated[
+        str,
+        typer.Argument(metavar="PROPERTY", help="Name of the property, e.g. band_gap; several with commas."),
+    ],
     file: Annotated[Path, typer.Argument(help="Structures: .extxyz, .parquet, .cif, .db or a folder of CIFs.")],
-    out: Annotated[Path, typer.Option(help="CSV file: id, formula, mean, std, in_domain, domain_distance.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="CSV file: id, formula, mean, std, in_domain, domain_distance; or .parquet, .extxyz or .db: "
+            "the structures with columns PROPERTY, PROPERTY_std and those two, as 'matgen rank' reads them."
+        ),
+    ],
     model: Annotated[
         str | None, typer.Option(help="Name of a shipped model or folder of one's own; default: the shipped one.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict a property with its uncertainty, and say whether the model knows such structures."""
+    """Predict properties with their uncertainty, and say whether the models know such structures."""
     from matgen.data.candidates import Candidates
-    from matgen.surrogates.prediction import prediction_table, surrogate_for, write_predictions
+    from matgen.data.structures import write_structures
+    from matgen.errors import ConfigError
+    from matgen.surrogates.prediction import (
+        IN_DOMAIN,
+        predict,
+        prediction_table,
+        readable,
+        surrogate_for,
+        write_predictions,
+    )
 
-    surrogate = surrogate_for(prop, model)
-    table = prediction_table(Candidates.from_file(file), surrogate)
-    write_predictions(out, table)
-    result = {"property": prop, "unit": surrogate.prop.unit, "note": surrogate.prop.note, "rows": len(table)}
-    emit(result | {"in_domain": int(table["in_domain"].sum()), "out": str(out)}, as_json)
+    names = [name.strip() for name in prop.split(",")]
+    if len(names) > 1 and (model is not None or out.suffix == ".csv"):
+        raise ConfigError(
+            f"{len(names)} properties need a file of structures as --out, and each its shipped model.",
+            where="predict",
+            fix="Name a .parquet file, or predict one property at a time.",
+        )
+    surrogates = {name: surrogate_for(name, model) for name in names}
+    candidates = able = Candidates.from_file(file)
+    for surrogate in surrogates.values():
+        able = readable(able, surrogate)
+    if out.suffix == ".csv":
+        table = prediction_table(candidates, surrogates[names[0]])
+        write_predictions(out, table)
+    else:
+        able = predict(names, able, surrogates)
+        table = able.table
+        write_structures(out, table, able.structures)
+    first = surrogates[names[0]].prop
+    about = {"unit": first.unit, "note": first.note} if len(names) == 1 else {}
+    result = {"property": prop, **about, "rows": len(table), "in_domain": int(table[IN_DOMAIN].sum()), "out": str(out)}
+    emit(result | _rejected(able), as_json)
+
+
+def _rejected(candidates: Candidates) -> dict[str, Any]:
+    """Which structures were not predicted, and why."""
+    table = candidates.rejected
+    return {"rejected": dict(zip(table["id"].map(str), table["reason"], strict=True))} if len(table) else {}

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LEAST = 40
 """Of so many rows the coverage has a standard deviation of 0.046; fewer say too little."""
 
+FOLDS = 10
+
 STALE = "coverage and ranking by uncertainty under 'test' and 'cross_validation' are from before this calibration"
 
 
@@ -57,11 +59,11 @@ def calibrate_surrogate(
         table: How to read ``data`` where it is a table of formulas instead of structures.
         held_out: Whether ``data`` are those of the model's training, with the same ``exclude``, in the same order.
         test: A table like ``data`` that is measured afterwards and noted in the card.
-        seed: Of the halves by which the new intervals are checked.
+        seed: Of the tenths by which the new intervals are checked.
 
     Returns:
         The calibrated model; ``card["calibration"]`` says how many rows each region has, what share of them the old
-        intervals held, and what share those of one half of the rows hold of the other half.
+        intervals held, and what share the new ones hold, each tenth of the rows by intervals of the others.
 
     Raises:
         ConfigError: No such model, or one that keeps no rows aside where ``held_out`` is asked.
@@ -104,20 +106,21 @@ def coverage_by_region(judged: Judged, old: ErrorModel, *, refit: bool = False) 
         refit: Whether new error models learn their exponents too.
 
     Returns:
-        For each region ``region, rows, before, after``; ``after`` is by the error model of one half on the other half.
+        For each region ``region, rows, before, after``; ``after`` is by error models of nine tenths on the tenth left
+        out.
     """
     before = judged.errors <= Z_LEVEL * old.std(judged.signals, judged.regions)
-    after, odd = np.zeros(len(judged), dtype=bool), np.arange(len(judged)) % 2 == 1
-    for half in (odd, ~odd):
-        rest, seen = judged.chosen(~half), judged.chosen(half)
+    after, part = np.zeros(len(judged), dtype=bool), np.arange(len(judged)) % FOLDS
+    for fold in range(FOLDS):
+        rest, seen = judged.chosen(part != fold), judged.chosen(part == fold)
         new = ErrorModel.fit(rest, old.floor) if refit else old.calibrated(rest)
-        after[half] = seen.errors <= Z_LEVEL * new.std(seen.signals, seen.regions)
+        after[part == fold] = seen.errors <= Z_LEVEL * new.std(seen.signals, seen.regions)
     names = np.full(len(judged), "all") if judged.regions is None else judged.regions
     found = pd.DataFrame({"region": names, "before": before, "after": after})
-    parts = [("all", found)] if judged.regions is None else [("all", found), *found.groupby("region")]
+    groups = [("all", found)] if judged.regions is None else [("all", found), *found.groupby("region")]
     return [
-        {"region": str(name), "rows": len(part)} | {k: round(float(part[k].mean()), 3) for k in ("before", "after")}
-        for name, part in parts
+        {"region": str(name), "rows": len(rows)} | {k: round(float(rows[k].mean()), 3) for k in ("before", "after")}
+        for name, rows in groups
     ]
 
 

@@ -72,8 +72,7 @@ class ErrorModel:
 
     Args:
         weights: w₀ and the K exponents.
-        floor: Smallest signal and error that count, so that logarithms stay finite and no interval promises more digits
-            than a model is kept with.
+        floor: Smallest signal that counts, so that logarithms stay finite.
         scale: Split-conformal factor of all rows together.
         regions: That of each region with at least 100 calibrating rows.
     """
@@ -100,13 +99,13 @@ class ErrorModel:
         target = np.log(np.maximum(held.errors, floor))
         scores = np.empty(len(held))
         for half in (np.arange(len(held)) % 2 == 0, np.arange(len(held)) % 2 == 1):
-            scores[half] = np.exp(target[half] - design[half] @ _exponents(design[~half], target[~half]))
+            scores[half] = held.errors[half] / np.exp(design[half] @ _exponents(design[~half], target[~half]))
         return cls(tuple(_exponents(design, target).tolist()), floor, 1.0)._scaled(scores, held.regions)
 
     def calibrated(self, held: Judged) -> ErrorModel:
         """The same exponents with conformal factors of rows that neither the model nor the exponents have seen."""
         bare = replace(self, scale=1.0, regions={})
-        return self._scaled(np.maximum(held.errors, self.floor) / bare.std(held.signals), held.regions)
+        return self._scaled(held.errors / bare.std(held.signals), held.regions)
 
     @classmethod
     def of(cls, card: Mapping[str, Any]) -> ErrorModel:

@@ -68,6 +68,7 @@ class EmbeddingSurrogate(VectorSurrogate):
     """
 
     name = "embedding"
+    ordered_only = True
     config_class = EmbeddingConfig
     config: EmbeddingConfig
 

@@ -54,6 +54,7 @@ class GraphEnsemble(DeepEnsemble):
     """
 
     name = "graph-ensemble"
+    ordered_only = True
     config_class = GraphConfig
     config: GraphConfig
 

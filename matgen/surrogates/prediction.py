@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matgen.surrogates.base import Surrogate
 
 IN_DOMAIN, DISTANCE = "in_domain", "domain_distance"
+SHARED = "several elements share a site, and the model reads ordered structures"
 
 
 def predict(
@@ -61,21 +62,36 @@ def predict(
     return candidates.with_columns({**added, IN_DOMAIN: inside, DISTANCE: far})
 
 
+def readable(candidates: Candidates, surrogate: Surrogate) -> Candidates:
+    """Candidates without those that a surrogate cannot read; they are rejected with the reason."""
+    reasons = [
+        SHARED if surrogate.ordered_only and not structure.is_ordered else None for structure in candidates.structures
+    ]
+    return candidates.reject("predict", reasons)
+
+
 def prediction_table(candidates: Candidates, surrogate: Surrogate) -> pd.DataFrame:
-    """One row a candidate: ``id, formula, mean, std, in_domain, domain_distance``, in the unit of the property."""
+    """One row a candidate: ``id, formula, mean, std, in_domain, domain_distance``, in the unit of the property.
+
+    The numbers of candidates that the surrogate cannot read are missing.
+    """
     import pandas as pd
 
-    prediction = surrogate.predict(candidates.structures)
-    return pd.DataFrame(
+    able = readable(candidates, surrogate)
+    prediction = surrogate.predict(able.structures)
+    far = np.nan if prediction.distance is None else prediction.distance
+    found = pd.DataFrame(
+        {"mean": prediction.mean, "std": prediction.std, IN_DOMAIN: prediction.in_domain, DISTANCE: far}
+    )
+    table = pd.DataFrame(
         {
-            "id": candidates.table["id"],
+            "id": candidates.table["id"].to_numpy(),
             "formula": [structure.composition.reduced_formula for structure in candidates.structures],
-            "mean": prediction.mean,
-            "std": prediction.std,
-            IN_DOMAIN: prediction.in_domain,
-            DISTANCE: np.nan if prediction.distance is None else prediction.distance,
         }
     )
+    answered = table["id"].isin(able.table["id"])
+    table[found.columns] = found.set_index(table.index[answered]).reindex(table.index)
+    return table.assign(**{IN_DOMAIN: table[IN_DOMAIN].eq(True)})
 
 
 def write_predictions(path: str | Path, table: pd.DataFrame) -> None:

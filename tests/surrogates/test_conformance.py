@@ -71,10 +71,12 @@ def test_learns_better_than_a_constant(fitted, training, fresh):
 
 
 def test_intervals_hold_most_new_values(fitted, fresh):
-    prediction = fitted.predict(fresh)
-    inside = np.abs(prediction.mean - TARGET[fitted.name](fresh)) <= Z_LEVEL * prediction.std
-    assert inside.mean() >= 0.65  # 30 calibration rows promise 0.9 ± 0.05, and 80 are counted
+    prediction, target = fitted.predict(fresh), TARGET[fitted.name](fresh)
+    # These properties are free of noise. What is learned to a thousandth ends where single precision does.
+    width = np.maximum(Z_LEVEL * prediction.std, 1e-3 * np.ptp(target))
     assert (prediction.std > 0).all()
+    inside = np.abs(prediction.mean - target) <= width
+    assert inside.mean() >= 0.65  # 30 calibration rows promise 0.9 ± 0.05, and 80 are counted
 
 
 def test_judging_is_predicting_with_the_truth_at_hand(fitted, fresh):

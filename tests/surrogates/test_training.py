@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
+from matgen.cli import app
 from matgen.data.candidates import Candidates
 from matgen.data.molecules import embed
 from matgen.data.property import find_property
@@ -126,14 +128,6 @@ def test_property_without_shipped_model(monkeypatch, tmp_path):
 
 
 def test_verbs_train_and_predict(table, tmp_path, fresh):
-    import typer
-
-    from matgen.cli import predict as predicting
-    from matgen.cli import train
-
-    app = typer.Typer()
-    app.add_typer(train.app, name="train")
-    app.command("predict")(predicting.verb)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("property: e_form\nsurrogate: composition-forest\nsettings: {trees: 50}\n")
     source, model, out = tmp_path / "fresh.extxyz", tmp_path / "model", tmp_path / "predicted.csv"
@@ -151,6 +145,46 @@ def test_verbs_train_and_predict(table, tmp_path, fresh):
     np.testing.assert_allclose(predicted["mean"], load_surrogate(model).predict(fresh).mean, rtol=1e-6)
 
 
+@pytest.fixture
+def examples(tmp_path):
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    cell = Lattice.cubic(4.2)
+    Structure(cell, ["Mg", "O"], [[0, 0, 0], [0.5] * 3]).to(str(folder / "whole.cif"))
+    Structure(cell, [{"Mg": 0.5, "Ca": 0.5}, "O"], [[0, 0, 0], [0.5] * 3]).to(str(folder / "mixed.cif"))
+    return folder
+
+
+def test_what_a_model_cannot_read_stays_with_the_reason(examples, model, tmp_path):
+    args = ["predict", "e_form", str(examples), "--out", str(tmp_path / "graph.csv"), "--json"]
+    said = json.loads(CliRunner().invoke(app, args, catch_exceptions=False).stdout)
+    assert list(said["rejected"]) == ["mixed"]
+    assert "share a site" in said["rejected"]["mixed"]
+    table = pd.read_csv(tmp_path / "graph.csv").set_index("id")
+    assert np.isfinite(table.loc["whole", "mean"])
+    assert np.isnan(table.loc["mixed", "mean"])
+    assert not table.loc["mixed", "in_domain"]
+    args = ["predict", "e_form", str(examples), "--out", str(tmp_path / "forest.csv"), "--model", str(model), "--json"]
+    said = json.loads(CliRunner().invoke(app, args, catch_exceptions=False).stdout)
+    assert "rejected" not in said  # a composition may be of any ratio
+    assert pd.read_csv(tmp_path / "forest.csv")["mean"].notna().all()
+
+
+def test_what_is_predicted_can_be_ranked(examples, tmp_path):
+    predicted = tmp_path / "predicted.parquet"
+    args = ["predict", "band_gap,e_form", str(examples), "--out", str(predicted), "--json"]
+    said = json.loads(CliRunner().invoke(app, args, catch_exceptions=False).stdout)
+    assert said["rows"] == 1
+    args = ["rank", str(predicted), "--objective", "e_form:minimise:-4:0", "--objective", "band_gap:maximise:0:5"]
+    ranked = json.loads(CliRunner().invoke(app, [*args, "--json"], catch_exceptions=False).stdout)["top"]
+    assert [row["id"] for row in ranked] == ["whole"]
+    assert 0 < ranked[0]["desirability"] < 1
+    assert "band gap" in ranked[0]["reasons"]
+    assert "domain" in ranked[0]["reasons"]
+    several = ["predict", "band_gap,e_form", str(examples), "--out", str(tmp_path / "p.csv")]
+    assert CliRunner().invoke(app, several).exit_code != 0
+
+
 NARROW = {"ionic-conductivity-composition"}
 """Models of compounds among which rock salt is not: its sodium is in the data, lithium is what they are about."""
 
@@ -165,8 +199,9 @@ def test_shipped_models_load_and_their_cards_are_complete(folder, rocksalt):
         assert card[key], key
     measured = card.get("test") or card["cross_validation"]
     assert 0.85 <= measured["coverage_90"] <= 0.95  # a little too wide is allowed, too narrow is not
-    kept = measured.get("mae_kept", [])
-    assert kept == sorted(kept, reverse=True)  # what is said to be more certain is less wrong
+    kept = np.array(measured.get("mae_kept", []))
+    # What is said to be more certain is less wrong; a thousandth of the spread of the values tells nothing.
+    assert (np.diff(kept) <= 1e-3 * card["scale"]).all()
     assert sum(file.stat().st_size for file in (SHIPPED / folder).iterdir()) < 4.5e6
     structure = embed("CC(=O)Nc1ccc(O)cc1") if folder.endswith("-molecule") else rocksalt
     answer = load_surrogate(folder).predict([structure])
