@@ -93,7 +93,7 @@ class Recipes:
 
     @classmethod
     def read(cls, *paths: str | Path) -> Recipes:
-        """Read JSON lines with ``id``, ``target`` or ``targets``, ``precursors``, ``operations`` and ``doi``."""
+        """Read JSON lines with ``target`` or ``targets``, ``precursors``, ``operations``, ``doi`` and ``id``."""
         found = cls(recipe for path in paths for recipe in _recipes_of(Path(path)))
         if not found.recipes:
             raise DataError("no recipe has a target with fixed amounts.", where=", ".join(map(str, paths)))
@@ -200,7 +200,7 @@ def holds_recipes(path: Path) -> bool:
             row = json.loads(next(filter(str.strip, file), "null"))
     except (OSError, ValueError, EOFError):  # whoever reads it as documents says what is wrong with it
         return False
-    return isinstance(row, dict) and "precursors" in row and bool({"target", "targets"} & set(row))
+    return isinstance(row, dict) and "precursors" in row and bool({"target", "targets", "targets_string"} & set(row))
 
 
 def _recipes_of(path: Path) -> list[Recipe]:
@@ -225,12 +225,21 @@ def conditions(recipes: Sequence[Recipe]) -> tuple[float | None, float | None]:
 
 
 def from_record(row: dict[str, Any]) -> Recipe:
-    """A recipe from one JSON object of the text-mined collection."""
-    targets = [row.get("target", ""), *row.get("targets", [])]
+    """A recipe from one JSON object.
+
+    Materials are formulas, or objects with ``material_formula`` as in the collection of Kononova et al.,
+    Sci. Data 6, 203 (2019), whose operations keep ``heating_temperature`` and ``heating_time`` under ``conditions``.
+    """
+    targets = [_formula(row.get("target", "")), *(row.get("targets") or row.get("targets_string") or ())]
     target = next((t for t in targets if composition(t)), str(targets[0]))
-    precursors = tuple(sorted({plain_formula(p) for p in row["precursors"]}))
-    heating = tuple(_heating(op) for op in row.get("operations", ()) if op.get("type") == "HeatingOperation")
-    return Recipe(str(row["id"]), str(row.get("doi", "")), plain_formula(str(target)), precursors, heating)
+    precursors = tuple(sorted({plain_formula(_formula(p)) for p in row["precursors"]}))
+    heating = tuple(_heating(op) for op in row.get("operations") or () if op.get("type") == "HeatingOperation")
+    doi = str(row.get("doi") or "")
+    return Recipe(str(row.get("id") or doi), doi, plain_formula(str(target)), precursors, heating)
+
+
+def _formula(material: str | dict[str, Any]) -> str:
+    return str(material["material_formula"] if isinstance(material, dict) else material)
 
 
 def composition(formula: str) -> dict[str, float] | None:
@@ -276,10 +285,12 @@ def _togetherness(chosen: Sequence[str], pairs: dict[tuple[str, str], float]) ->
 
 
 def _heating(operation: dict[str, Any]) -> tuple[float | None, float | None]:
+    conditions = operation.get("conditions") or {}
+
     def highest(name: str, scale: dict[str, float], shift: dict[str, float]) -> float | None:
         found = [
             value * scale.get(entry.get("units", ""), 1.0) + shift.get(entry.get("units", ""), 0.0)
-            for entry in operation.get(name) or ()
+            for entry in operation.get(name) or conditions.get(f"heating_{name}") or ()
             for value in entry.get("values") or ()
         ]
         return max(found) if found else None

@@ -142,6 +142,22 @@ def test_a_changed_file_of_recipes_replaces_its_old_copy_and_a_broken_one_is_ref
     assert recipe_files(corpus.folder) == []
 
 
+def test_a_record_of_the_text_mined_collection_is_read_as_published():
+    value = {"min_value": 1100.0, "max_value": 1100.0, "values": [1100.0], "units": "C"}
+    heated = {"heating_temperature": [value], "heating_time": [value | {"values": [240.0], "units": "min"}]}
+    row = {
+        "doi": "10.1/y",
+        "targets_string": ["BaTiO3"],
+        "target": {"material_string": "Ba1-xSrxTiO3", "material_formula": "Ba1-xSrxTiO3"},
+        "precursors": [{"material_formula": "TiO2"}, {"material_formula": "BaCO3"}],
+        "operations": [
+            {"type": "HeatingOperation", "token": "calcined", "conditions": heated},
+            {"type": "MixingOperation", "token": "mixed", "conditions": {"heating_temperature": None}},
+        ],
+    }
+    assert from_record(row) == Recipe("10.1/y", "10.1/y", "BaTiO3", ("BaCO3", "TiO2"), ((1100.0, 4.0),))
+
+
 def test_recipes_without_a_readable_target_are_refused(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(ROW | {"target": "Ba1-xSrxTiO3"}))
     with pytest.raises(DataError, match="fixed amounts"):
