@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from matgen.cli.console import Json, emit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def verb(
@@ -18,7 +21,7 @@ def verb(
         list[str] | None, typer.Option(help="Another surrogate ('matgen list surrogates') to compare; repeatable.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="What no two folds share: random, formula, chemical_system, cluster.")
+        str, typer.Option(help="What no two folds share: random, formula, chemical_system, scaffold, cluster.")
     ] = "formula",
     folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of folds and fits.")] = 0,
@@ -45,7 +48,16 @@ def verb(
         curve=curve,
         features=features,
     )
-    shown = {key: value for key, value in found.items() if not isinstance(value, list)}
-    lines = [" ".join(f"{key} {value:.4g}" if isinstance(value, float) else str(value) for key, value in row.items())
-             for row in found["comparison"]]  # fmt: skip
-    emit(found, as_json, text="\n".join([*(f"{k}: {v}" for k, v in shown.items()), *lines]))
+    shown = [f"{key}: {value}" for key, value in found.items() if not isinstance(value, list)]
+    emit(found, as_json, text="\n".join([*shown, *_table(found["comparison"])]))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line a model under a line of heads; a dash where a baseline says nothing."""
+    lines = [[key.replace("_", " ") for key in rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -163,8 +163,10 @@ def calibration(held: HeldOut) -> list[float]:
 
 
 def by_region(held: HeldOut, materials: Sequence[Any]) -> pd.DataFrame:
-    """Rows, error and coverage of each region of chemistry."""
-    table = pd.DataFrame({"region": regions(materials), "mae": held.errors, "coverage_90": held.held})
+    """Rows, error and coverage of each region of chemistry; molecules, which are SMILES here, are one."""
+    molecules = len(materials) > 0 and isinstance(materials[0], str)
+    named = ["molecules"] * len(materials) if molecules else regions(materials)
+    table = pd.DataFrame({"region": named, "mae": held.errors, "coverage_90": held.held})
     found = table.groupby("region").agg(rows=("mae", "size"), mae=("mae", "mean"), coverage_90=("coverage_90", "mean"))
     return found.sort_values("rows", ascending=False).reset_index()
 

@@ -71,6 +71,8 @@ def validate(
     for name in (recipe.surrogate, *against):
         if name not in SURROGATES:
             raise ConfigError(f"there is no surrogate {name!r}.", fix=did_you_mean(name, SURROGATES.names()))
+    if features:
+        _check_features(recipe)
     materials, values, missing = read_rows(list(data), recipe.column or recipe.property, recipe.table())
     materials, values = _some(materials, values, rows, plan.seed)
     settings = {recipe.surrogate: recipe.settings}
@@ -100,15 +102,22 @@ def _some(
     return [materials[i] for i in chosen], values[chosen]
 
 
+def _check_features(recipe: SurrogateRecipe) -> None:
+    """Refuse importances that cannot be measured before anything is, since the folds take long."""
+    model = SURROGATES.get(recipe.surrogate)(find_property(recipe.property), **recipe.settings)
+    if not isinstance(model, OnVectors | GraphEnsemble):
+        raise ConfigError(
+            "it works neither on named features nor on graphs of crystals.",
+            where=recipe.surrogate,
+            fix="Leave --features out.",
+        )
+
+
 def _importances(
     materials: Sequence[Any], values: np.ndarray, prop: str, surrogate: str, settings: dict[str, Any], seed: int
 ) -> pd.DataFrame:
     """Of a surrogate fitted to four fifths of the rows, on the others: by feature, or by element for graphs."""
     model = SURROGATES.get(surrogate)(find_property(prop), **settings)
-    if not isinstance(model, OnVectors | GraphEnsemble):
-        raise ConfigError(
-            "it works neither on named features nor on graphs.", where=surrogate, fix="Leave --features out."
-        )
     rng = np.random.default_rng(seed)
     out, rest = np.split(rng.permutation(len(values)), [len(values) // 5])
     model.fit([materials[i] for i in rest], values[rest], rng=rng)

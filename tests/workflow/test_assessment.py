@@ -84,6 +84,11 @@ def test_by_region_counts_each_row_once():
     ]
 
 
+def test_molecules_are_one_region():
+    found = by_region(held([1.0, 3.0], [1.0, 1.0]), ["c1ccccc1O", "CCO"])
+    assert found.to_dict("records") == [{"region": "molecules", "rows": 2, "mae": 2.0, "coverage_90": 0.5}]
+
+
 def test_comparison_by_hand():
     row = comparison([held([1.0] * 8 + [3.0] * 2, [1.0] * 8 + [4.0] * 2)]).iloc[0]
     assert (row["mae"], row["coverage_90"], row["falls"]) == (1.4, 1.0, 1.0)
@@ -173,3 +178,26 @@ def test_a_wrong_name_is_refused_before_any_work(files):
             catch_exceptions=False,
         )
     assert not out.exists()
+
+
+def test_importances_that_cannot_be_measured_are_refused_before_any_work(files):
+    recipe, data, out = files
+    recipe.write_text("property: density\nformula: formula\nsurrogate: composition-ensemble\n")
+    with pytest.raises(ConfigError, match="Leave --features out"):
+        CliRunner().invoke(
+            app,
+            ["validate", str(recipe), "--data", str(data), "--out", str(out), "--features"],
+            catch_exceptions=False,
+        )
+    assert not out.exists()
+
+
+def test_the_verb_shows_a_table(files):
+    recipe, data, out = files
+    args = ["validate", str(recipe), "--data", str(data), "--out", str(out), "--folds", "2", "--rows", "120"]
+    shown = CliRunner().invoke(app, args, catch_exceptions=False, env={"COLUMNS": "200"}).stdout.splitlines()
+    heads = next(i for i, line in enumerate(shown) if line.split()[:2] == ["model", "mae"])
+    rows = {line.split()[0]: line.split() for line in shown[heads + 1 :]}
+    assert set(rows) == {"composition-forest", "dummy", "linear"}
+    assert "-" in rows["dummy"]
+    assert len({len(cells) for cells in rows.values()}) == 1
