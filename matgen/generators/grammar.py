@@ -18,6 +18,7 @@ from matgen.generators.vocabulary import ATOM, CLOSE, OPEN, RING, RINGS
 from matgen.generators.weight_budget import HYDROGEN, WeightBudget
 
 if TYPE_CHECKING:
+    from matgen.generators.ring_limits import RingLimits
     from matgen.generators.vocabulary import Vocabulary
 
 MARGIN = 16
@@ -41,6 +42,7 @@ class Grammar:
         length: L, the end included.
         allowed: (V,) tokens that may occur at all; branches, rings and the end always may.
         heaviest: Largest molecular weight, g/mol.
+        rings: Limits of the size and number of rings; None for none.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Grammar:
         length: int,
         allowed: np.ndarray | None = None,
         heaviest: float = np.inf,
+        rings: RingLimits | None = None,
     ) -> None:
         s = molecules
         self.vocabulary, self.length = vocabulary, length
@@ -57,6 +60,11 @@ class Grammar:
         self.capacity, self.exact = vocabulary.column("capacity"), vocabulary.column("exact")
         self.possible = np.ones(len(vocabulary), dtype=bool) if allowed is None else allowed | (self.kind != ATOM)
         self.closers = self._closers()
+        if rings is not None and self.room < 4:
+            raise ConfigError(
+                "no atom has the bonds to close rings in time.", where="largest_ring", fix="Allow carbon."
+            )
+        self.rings = rings
         self.budget = WeightBudget.of(vocabulary, self.closers, heaviest)
         self.weight = np.zeros(s)
         """(S,) g/mol if all bonds that are left go to hydrogen."""
@@ -87,6 +95,8 @@ class Grammar:
 
     def select(self, rows: np.ndarray) -> None:
         """Go on with these molecules only."""
+        if self.rings is not None:
+            self.rings.select(rows)
         for name in _STATE:
             setattr(self, name, getattr(self, name)[rows])
 
@@ -108,6 +118,8 @@ class Grammar:
         out[:, 0] = settled & (self.depth == 0)
         out[:, self.kind == RING] = self._rings_allowed(here, inside)
         out &= self.possible
+        if self.rings is not None:
+            self.rings.restrict(out, self)
         late = self.late()
         if self.budget.heaviest < np.inf:
             spare = self.budget.spare(self.weight, self._atoms_to_come())
@@ -229,6 +241,8 @@ class Grammar:
         self.weight[rows] += self.budget.atoms[token] + HYDROGEN * (added - replaced)
         self.debt[rows] += np.where(self.exact[token], self.capacity[token] - order, 0)
         self.parent[rows, new] = np.where(joined, before, NONE)
+        if self.rings is not None:
+            self.rings.add_atoms(rows, new, before)
         self.current[rows] = new
         self.atoms[rows] += 1
         self.fresh[rows], self.opened[rows] = True, False
@@ -247,6 +261,8 @@ class Grammar:
     def _ring_digits(self, rows: np.ndarray, chosen: np.ndarray) -> None:
         digit, here = self.digit[chosen[rows]], self.current[rows]
         closes = self.ring_atom[rows, digit] != NONE
+        if self.rings is not None:
+            self.rings.add_digits(rows, digit, here, self.ring_atom[rows])
         order = np.where(closes, self.ring_order[rows, digit], self.order[chosen[rows]])
         self.free[rows, here] -= order.astype(np.int16)
         self.debt[rows] -= np.where(self.bare[rows, here], order, 0)

@@ -5,7 +5,7 @@ Shapes: S molecules, L tokens of the longest, V tokens, T targets, D width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -184,7 +184,6 @@ class MoleculeLanguage(Generator):
         rng: Streams,
         constraints: Sequence[Constraint] = (),
         fragment: str | None = None,
-        linker_atoms: Sequence[int] = (1, 6),
         **options: Any,
     ) -> list[str]:
         """Canonical SMILES, one for each request; number ``i`` draws only from ``rng.at(i)``.
@@ -195,18 +194,17 @@ class MoleculeLanguage(Generator):
             constraints: ``elements`` and the upper end of ``molecular_weight`` act as masks. Hydrogen is not written
                 and must be allowed.
             fragment: SMILES with ``*`` where something grows; two parts joined by ``.`` are linked.
-            linker_atoms: Range from which the number of heavy atoms between two linked parts is drawn. It is a least
-                number: rings and branches that are begun are finished first.
-            options: Of :class:`matgen.generators.writing.Decoding`: ``temperature``, ``top_k``, ``top_p``.
+            options: ``linker_atoms``, the range from which the number of heavy atoms between two linked parts is drawn
+                (a least number: rings and branches that are begun are finished first); ``largest_ring`` and
+                ``most_rings``, limits of the size and number of rings; and those of
+                :class:`matgen.generators.writing.Decoding`: ``temperature``, ``top_k``, ``top_p``.
         """
         for request in requests:
             request.require_honoured_by(self.conditions, self.name)
         rooted = torch.full((len(requests),), fragment is not None)
         with torch.no_grad():
             first = self.begin(self._wanted(requests), rooted)
-        return self.written(
-            first, rng=rng, constraints=constraints, fragment=fragment, linker_atoms=linker_atoms, **options
-        )
+        return self.written(first, rng=rng, constraints=constraints, fragment=fragment, **options)
 
     def written(
         self,
@@ -216,6 +214,8 @@ class MoleculeLanguage(Generator):
         constraints: Sequence[Constraint] = (),
         fragment: str | None = None,
         linker_atoms: Sequence[int] = (1, 6),
+        largest_ring: float = np.inf,
+        most_rings: float = np.inf,
         steering: Tensor | None = None,
         **options: Any,
     ) -> list[str]:
@@ -227,10 +227,13 @@ class MoleculeLanguage(Generator):
             constraints: As of :meth:`sample_smiles`, like what follows.
             fragment: SMILES with ``*`` where something grows.
             linker_atoms: Heavy atoms between two linked parts.
+            largest_ring: Atoms of the largest ring.
+            most_rings: Most rings of a molecule.
             steering: (S, D) joins the embedding of every token.
             options: Of :class:`matgen.generators.writing.Decoding`.
         """
-        how, limits = Decoding(**options), limits_of(constraints)
+        how = Decoding(**options)
+        limits = replace(limits_of(constraints), largest_ring=largest_ring, most_rings=most_rings)
         streams = rng.many(len(first))
         uniform = np.stack([stream.random(self.length, dtype=np.float32) for stream in streams])
         least, most = linker_atoms
@@ -279,10 +282,19 @@ class Limits:
     Args:
         elements: (119,) atomic numbers that may occur.
         heaviest: Largest molecular weight, g/mol.
+        largest_ring: Atoms of the largest ring.
+        most_rings: Most rings of a molecule.
     """
 
     elements: np.ndarray
     heaviest: float = np.inf
+    largest_ring: float = np.inf
+    most_rings: float = np.inf
+
+    @property
+    def of_rings(self) -> bool:
+        """Whether rings are limited."""
+        return min(self.largest_ring, self.most_rings) < np.inf
 
 
 def limits_of(constraints: Sequence[Constraint]) -> Limits:

@@ -49,6 +49,9 @@ class Selfies(MoleculeLanguage):
         if limits.heaviest < np.inf:
             fix = "Use 'smiles', or say roles: [check]."
             raise ConfigError("no weight is kept while SELFIES are written.", where="molecular_weight", fix=fix)
+        if limits.of_rings:
+            fix = "Use 'smiles', or check finished molecules with ring_sizes."
+            raise ConfigError("rings are not limited in SELFIES.", where="largest_ring", fix=fix)
         return SymbolRules(selfies_numbers(self.texts), molecules, self.length, limits.elements)
 
 

@@ -12,6 +12,7 @@ from matgen.generators.fragments import Template, TemplateRules
 from matgen.generators.grammar import Grammar
 from matgen.generators.language import MoleculeLanguage
 from matgen.generators.notation import smiles_sequence
+from matgen.generators.ring_limits import RingLimits
 from matgen.generators.vocabulary import Vocabulary, smiles_tokens
 
 if TYPE_CHECKING:
@@ -49,9 +50,15 @@ class Smiles(MoleculeLanguage):
         """The grammar, around the template of a fragment where there is one."""
         vocabulary = Vocabulary(self.texts)
         elements = limits.elements[vocabulary.column("number")]
-        grammar = Grammar(vocabulary, molecules, self.length, elements, limits.heaviest)
+        rings = None
+        if limits.of_rings:
+            rings = RingLimits(molecules, self.length, limits.largest_ring, limits.most_rings)
+        grammar = Grammar(vocabulary, molecules, self.length, elements, limits.heaviest, rings)
         if fragment is None:
             return grammar
+        if limits.of_rings:
+            fix = "Leave one of them out, or check finished molecules with ring_sizes."
+            raise ConfigError("rings are not limited while a fragment is held fixed.", where="largest_ring", fix=fix)
         if limits.heaviest < np.inf:
             fix = "Leave one of them out, or say roles: [check]."
             raise ConfigError("no weight is kept while a fragment is held fixed.", where="molecular_weight", fix=fix)

@@ -79,6 +79,26 @@ def test_a_largest_weight_holds_while_smiles_are_written(ready):
         model.sample_smiles([Request()], rng=Streams(1, "x"), constraints=light, fragment="CC*")
 
 
+def test_rings_are_limited_while_smiles_are_written(ready):
+    model, _ = ready
+    if model.name == "selfies":
+        with pytest.raises(ConfigError, match="not limited in SELFIES"):
+            model.sample_smiles([Request()], rng=Streams(1, "x"), largest_ring=6)
+        return
+    free = [Chem.MolFromSmiles(text) for text in model.sample_smiles([Request()] * 80, rng=Streams(1, "x"))]
+    texts = model.sample_smiles([Request()] * 80, rng=Streams(1, "x"), largest_ring=6, most_rings=2)
+    limited = [Chem.MolFromSmiles(text) for text in texts]
+
+    def largest(molecule):
+        return max(map(len, molecule.GetRingInfo().AtomRings()), default=0)
+
+    assert max(map(largest, free)) > 6
+    assert max(map(largest, limited)) in (5, 6)
+    assert max(molecule.GetRingInfo().NumRings() for molecule in limited) <= 2
+    with pytest.raises(ConfigError, match="while a fragment is held fixed"):
+        model.sample_smiles([Request()], rng=Streams(1, "x"), largest_ring=6, fragment="CC*")
+
+
 def test_what_cannot_be_learned_is_counted(table):
     model = GENERATORS.get("smiles")(**TINY, max_atoms=20)
     rows, data = gather_sequences([table], model, None)

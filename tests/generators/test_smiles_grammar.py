@@ -12,6 +12,7 @@ from matgen.constraints.molecule_quality import molecular_weight
 from matgen.errors import ConfigError
 from matgen.generators.grammar import Grammar
 from matgen.generators.notation import opening_bonds, smiles_sequence
+from matgen.generators.ring_limits import RingLimits
 from matgen.generators.vocabulary import RING, Vocabulary, smiles_tokens, split_smiles
 
 WORDS = Vocabulary(smiles_tokens())
@@ -30,11 +31,16 @@ KNOWN = [
 
 
 def _written_at_random(
-    seed: int, length: int, elements: tuple[str, ...] | None, weights: tuple[float, float], heaviest: float = np.inf
+    seed: int,
+    length: int,
+    elements: tuple[str, ...] | None,
+    weights: tuple[float, float],
+    heaviest: float = np.inf,
+    rings: RingLimits | None = None,
 ) -> list:
     rng = np.random.default_rng(seed)
     allowed = None if elements is None else np.array([t.text.lstrip("=#") in elements for t in WORDS.tokens])
-    grammar = Grammar(WORDS, 24, length, allowed, heaviest)
+    grammar = Grammar(WORDS, 24, length, allowed, heaviest, rings)
     rows, live = [[] for _ in range(24)], np.ones(24, dtype=bool)
     ring, end = weights
     weight = np.where(grammar.kind == RING, ring, 1.0)
@@ -80,6 +86,42 @@ def test_no_molecule_is_heavier_than_allowed(seed, elements, weights, heaviest):
         molecule = Chem.MolFromSmiles(text)
         assert not any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()), text
         assert molecular_weight(molecule) <= heaviest, text
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(30, 96),
+    st.sampled_from([None, ("C", "N", "O"), ("C", "S", "[N+]", "[O-]"), ("C", "P", "B")]),
+    st.tuples(st.floats(0.1, 20), st.floats(0.001, 1)),
+    st.integers(5, 9),
+    st.integers(0, 8),
+)
+def test_rings_are_no_larger_and_no_more_than_allowed(seed, length, elements, weights, largest, most):
+    limits = RingLimits(24, length, largest, most)
+    for text in _written_at_random(seed, length, elements, weights, rings=limits):
+        molecule = Chem.MolFromSmiles(text)
+        assert not any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()), text
+        assert max(map(len, molecule.GetRingInfo().AtomRings()), default=0) <= largest, text
+        bonds, atoms = molecule.GetNumBonds(), molecule.GetNumAtoms()
+        assert bonds - atoms + 1 <= most, text
+
+
+def test_the_limit_of_rings_leaves_usual_molecules_open():
+    for smiles in (*KNOWN, "c1ccc2cc3ccccc3cc2c1", "C1CC2(CC1)OCCO2", "O=C(Nc1ccc2[nH]ncc2c1)C1CCN(C2CCCC2)CC1"):
+        molecule = Chem.MolFromSmiles(smiles)
+        largest = max(5, *(len(ring) for ring in molecule.GetRingInfo().AtomRings()), 0)
+        # Paths are known by upper bounds only, so some need room: cages, and rings closed before the one inside them.
+        largest += {"C12C3C4C1C5C2C3C45": 3, "O=C1c2ccccc2C(=O)c2ccccc21": 4}.get(smiles, 0)
+        tokens = smiles_sequence(molecule)
+        grammar = Grammar(WORDS, 1, len(tokens) + 60, rings=RingLimits(1, len(tokens) + 60, largest))
+        for number in [*WORDS.encode(tokens), 0]:
+            assert grammar.mask()[0, number], (smiles, "".join(tokens))
+            grammar.advance(np.array([number]))
+    with pytest.raises(ConfigError, match="at least 5 atoms"):
+        RingLimits(1, 40, 4)
+    with pytest.raises(ConfigError, match="Allow carbon"):
+        Grammar(WORDS, 1, 40, np.array([t.text == "N" for t in WORDS.tokens]), rings=RingLimits(1, 40, 6))
 
 
 def test_weights_count_the_hydrogens_of_what_is_written():
