@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1024
 """Molecules that are encoded together."""
+STANDARD = 2048
+"""Molecules by which the encoder is scaled before the training."""
 
 
 class MoleculeVAE(Autoencoder, MoleculeLanguage):
@@ -108,6 +110,12 @@ class MoleculeVAE(Autoencoder, MoleculeLanguage):
     ) -> tuple[pd.DataFrame, MoleculeSet]:
         """As of :meth:`gather`; the largest molecule is that of the autoencoder."""
         return self.gather(sources, exclude)
+
+    def prepare(self, data: MoleculeSet) -> None:  # type: ignore[override]  # as gather
+        """As of :class:`MoleculeLanguage`, with the scale of what the encoder adds up."""
+        super().prepare(data)
+        some = torch.randperm(data.graphs.n, generator=torch.Generator().manual_seed(0))[:STANDARD]
+        self.encoder.standardise(data.graphs.select(some))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Cross entropy of each next token under the code, divergence, and error of the targets from the code."""
