@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from matgen.data.candidates import Candidates
-from matgen.data.structures import STRUCTURE_COLUMNS, pack, unpack
+from matgen.data.structures import SMILES, pack, unpack, unpack_rows
 from matgen.optimize.claims import DUPLICATE, REASON, is_evaluation
 from matgen.optimize.pareto import pareto_fronts
 from matgen.optimize.surrogate_sampler import ITEM, KEY
@@ -42,7 +42,8 @@ def packed(structure: Structure) -> dict[str, Any]:
 def structure_key(study: optuna.Study, structure: Structure, own: int) -> str:
     """The key of a trial whose structure matches this one, or a new key.
 
-    Compared by pymatgen's matcher with the structures of other trials that have the same reduced formula.
+    Molecules with known bonds are compared by their canonical SMILES, others by pymatgen's matcher with the structures
+    of other trials that have the same reduced formula.
 
     Args:
         study: With earlier trials.
@@ -52,6 +53,8 @@ def structure_key(study: optuna.Study, structure: Structure, own: int) -> str:
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     formula, matcher = structure.composition.reduced_formula, StructureMatcher()
+    if SMILES in structure.properties:
+        return f"{formula} {structure.properties[SMILES]}"
     for trial in study.get_trials(deepcopy=False):
         key = str(trial.user_attrs.get(KEY, ""))
         if trial.number == own or not key.startswith(f"{formula} ") or STRUCTURE not in trial.user_attrs:
@@ -109,7 +112,7 @@ def candidates_of(study: optuna.Study) -> Candidates:
     order = np.lexsort((*found.T[::-1], fronts, ~feasible))
     table = table.assign(feasible=feasible, pareto_front=fronts).iloc[order].reset_index(drop=True)
     table["rank"] = np.arange(1, len(table) + 1)
-    structures = unpack({name: [done[i].user_attrs[STRUCTURE][name] for i in order] for name in STRUCTURE_COLUMNS})
+    structures = unpack_rows([done[i].user_attrs[STRUCTURE] for i in order])
     return Candidates(table, structures, *_rejected(study))
 
 
@@ -171,7 +174,7 @@ def _rejected(study: optuna.Study) -> tuple[pd.DataFrame, list[Structure]]:
         for t in left
     ]
     table = pd.DataFrame(rows) if rows else pd.DataFrame({"id": [], "stage": [], "reason": []})
-    return table, unpack({name: [t.user_attrs[STRUCTURE][name] for t in left] for name in STRUCTURE_COLUMNS})
+    return table, unpack_rows([t.user_attrs[STRUCTURE] for t in left])
 
 
 def _row(trial: FrozenTrial, names: list[str]) -> Mapping[str, Any]:
