@@ -26,6 +26,7 @@ from matgen.features.composition import fractions
 from matgen.runtime import limit_threads
 from matgen.surrogates.base import SURROGATES, Prediction
 from matgen.surrogates.conformal import Z_LEVEL
+from matgen.surrogates.regions import regions
 from matgen.surrogates.storage import load_surrogate, shipped
 from matgen.surrogates.training import read_values
 from matgen.surrogates.validation import linear_prediction, retention
@@ -103,8 +104,29 @@ def section(prop: str, train: tuple | None, test: tuple, *, trees: int, loaded: 
             spread = models[name].spread(test[0]) if name in models else None
             if spread is not None:
                 print(f"| {name}, plain ensemble std | {kept_errors(errors, spread)} |")
+    coverage_by_region(models, {name: found[name] for name in models}, test)
     if train and models:
         robustness(models, test)
+
+
+def coverage_by_region(models: dict[str, Surrogate], answers: dict[str, Prediction], test: tuple) -> None:
+    """Share that the interval holds in each region of chemistry: by the region's own scale, and by one for all."""
+    if not models:
+        return
+    names = regions(test[0])
+    print(
+        "\n| 90 % interval holds, % | rows | " + " | ".join(f"{name}, one scale | own scales" for name in models) + " |"
+    )
+    print("|---|--:|" + "--:|--:|" * len(models))
+    counts = {name: int((names == name).sum()) for name in set(names)}
+    for region in sorted(counts, key=counts.__getitem__, reverse=True):
+        chosen, cells = names == region, []
+        for name, model in models.items():
+            answer, errors = answers[name], model.errors
+            wrong = np.abs(answer.mean - test[1])[chosen] / (Z_LEVEL * answer.std[chosen])
+            one = errors.scale / errors.regions.get(region, errors.scale)
+            cells += [f"{100 * (wrong <= one).mean():.1f}", f"{100 * (wrong <= 1).mean():.1f}"]
+        print(f"| {region} | {counts[region]:,} | " + " | ".join(cells) + " |")
 
 
 def robustness(models: dict[str, Surrogate], test: tuple) -> None:
