@@ -1,12 +1,14 @@
 """Structure prediction: how many true structures a generator finds again from their compositions.
 
     python benchmarks/csp.py --library DATASET... --test DATASET [--exclude DATASET] [--ways recipe shipped library]
-        [--hybrid 1 4] [--models flow-mp20 ...] [--answers 1 5] [--n 500] [--max-atoms 20] [--out benchmarks/csp.md]
+        [--hybrid 1 4] [--models flow-mp20 ...] [--settings steps=50 annealing=4,churn=0.1 ...] [--answers 1 5]
+        [--n 500] [--max-atoms 20] [--out benchmarks/csp.md]
 
 ``--library`` are ingested data sets whose structures are the templates of retrieval, without any id of ``--test`` and
 ``--exclude``. Each test structure is asked for by the composition and number of atoms of its cell. ``--ways`` are the
 rankers of retrieval (``recipe`` goes by chemical similarity alone); ``--hybrid`` relaxes so many answers of retrieval
-with CHGNet and takes the lowest in energy; ``--models`` are further generators by name.
+with CHGNet and takes the lowest in energy; ``--models`` are further generators by name, each
+with its default settings and with each of ``--settings``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from matgen.evaluate.structure_prediction import ANGLE_TOL, LTOL, STOL, match
 from matgen.execution import Pool
 from matgen.generators.base import load_generator
 from matgen.generators.hybrid import Hybrid
+from matgen.generators.periodic import PeriodicGenerator
 from matgen.generators.retrieval import Retrieval
 from matgen.runtime import Streams, limit_threads, versions, workers
 
@@ -50,6 +53,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", choices=list(RANKERS), default=["recipe", "shipped"])
     parser.add_argument("--hybrid", nargs="*", type=int, default=[], help="answers among which energies choose")
     parser.add_argument("--models", nargs="*", default=[], help="further generators by name")
+    parser.add_argument("--settings", nargs="*", default=[], help="of the sampling of --models, NAME=VALUE,...")
     parser.add_argument("--answers", nargs="+", type=int, default=[1], help="match rates among so many answers")
     parser.add_argument("--n", type=int, help="only so many test structures, drawn with --seed")
     parser.add_argument("--max-atoms", type=int, default=20, help="largest template")
@@ -93,7 +97,8 @@ def ways(args: argparse.Namespace, structures: list[Structure], hull: list[float
     for k in args.hybrid:
         yield f"hybrid, lowest of {k}", Hybrid.over(Retrieval.from_structures(structures, hull), candidates=k)
     for name in args.models:
-        yield name, load_generator(name)
+        for settings in ["", *args.settings]:
+            yield f"{name}, {settings}" if settings else name, load_generator(name)
 
 
 def measure(name: str, generator: Generator, test: list[Structure], args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -104,8 +109,11 @@ def measure(name: str, generator: Generator, test: list[Structure], args: argpar
         generator.own_ranker.eval()
     trained = time.perf_counter() - start
     start = time.perf_counter()
-    for i, true in enumerate(test):
-        answers.append(predict(generator, true, most, Streams(args.seed, f"{generator.name}-{i}")))
+    if isinstance(generator, PeriodicGenerator):
+        answers = drawn(generator, test, most, args.seed, settings_of(name))
+    else:
+        for i, true in enumerate(test):
+            answers.append(predict(generator, true, most, Streams(args.seed, f"{generator.name}-{i}")))
     seconds = (time.perf_counter() - start) / len(test)
     for i, found in enumerate(answers):
         pairs += [(i, rank, pack([made, test[i]])) for rank, made in enumerate(found)]
@@ -119,11 +127,30 @@ def measure(name: str, generator: Generator, test: list[Structure], args: argpar
     return [{**facts, "answers": k, **rates(rms[:, :k])} for k in args.answers]
 
 
+def settings_of(name: str) -> dict[str, float]:
+    """Settings in the name of a row; whole numbers as such."""
+    values = dict(part.strip().split("=") for part in name.split(",")[1:])
+    return {key: int(value) if value.isdigit() else float(value) for key, value in values.items()}
+
+
+def drawn(generator: Generator, test: list[Structure], n: int, seed: int, settings: dict[str, float]) -> list[Any]:
+    """As :func:`predict`, of generators that draw each answer anew, with all compositions in one call."""
+    requests = [request_of(true, 1) for true in test]
+    rounds = [
+        from_batch(generator.sample_each(requests, rng=Streams(seed, f"{generator.name}-{k}"), **settings))
+        for k in range(n)
+    ]
+    return list(zip(*rounds, strict=True))
+
+
+def request_of(true: Structure, n: int) -> Request:
+    return Request(n=n, formula=true.composition.formula.replace(" ", ""), n_atoms=len(true))
+
+
 def predict(generator: Generator, true: Structure, n: int, rng: Streams) -> list[Structure]:
     """Answers to a composition, most likely first; none where the generator has nothing for it."""
-    request = Request(n=n, formula=true.composition.formula.replace(" ", ""), n_atoms=len(true))
     try:
-        return list(from_batch(generator.sample(request, rng=rng)))
+        return list(from_batch(generator.sample(request_of(true, n), rng=rng)))
     except ConfigError:
         return []
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from matgen.data.request import Request
 from matgen.errors import ConfigError
+from matgen.generators.arrangement import rearranged
 from matgen.generators.base import load_generator
 from matgen.generators.gan import GAN
 from matgen.generators.latent_diffusion import LatentDiffusion
 from matgen.generators.latent_prior import CodeFlow
+from matgen.generators.normalizing_flow import NormalizingFlow
 from matgen.generators.vae import VAE
 from matgen.runtime import Streams
 from matgen.testing import check_generator
@@ -57,6 +61,40 @@ def test_density_of_the_coupling_flow_integrates_the_change_of_variables(autoenc
     base = torch.distributions.Normal(0.0, 1.0).log_prob(noise).sum()
     expected = base - torch.linalg.slogdet(jacobian).logabsdet
     assert model.code_log_prob(model.draw_codes(noise))[0].item() == pytest.approx(expected.item(), abs=1e-3)
+
+
+def test_contrast_lowers_the_density_of_permuted_crystals(autoencoder, small_set):
+    pytest.importorskip("zuko")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = NormalizingFlow(autoencoder=str(autoencoder), max_atoms=8, contrast=3.0, **KINDS["normalizing-flow"])
+    batch = small_set.batch(torch.arange(len(small_set)))
+    model.prepare(small_set)
+    other = rearranged(batch, torch.Generator().manual_seed(0))
+    batch.code, batch.permuted_code = (model.autoencoder.encode_prepared(b).detach() for b in (batch, other))
+    optimizer = torch.optim.Adam(model.bijection.parameters(), 1e-2)
+    rng = torch.Generator().manual_seed(0)
+    history = []
+    for _ in range(40):
+        losses = model.loss(batch, rng)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        history.append(losses["ranking"].item())
+    assert history[-1] < 0.8 * history[0]
+    changed = (batch.code != batch.permuted_code).any(1)
+    with torch.no_grad():
+        difference = model.code_log_prob(batch.code) - model.code_log_prob(batch.permuted_code)
+    assert changed.any()
+    assert difference[changed].mean() > 0
+    assert torch.allclose(difference[~changed], torch.zeros(()))
+
+
+def test_contrast_ranks_all_pairs(autoencoder, small_set):
+    model = _made("normalizing-flow", autoencoder, small_set)
+    close, far = torch.tensor([10.0, 12.0]), torch.tensor([10.0])
+    expected = (math.log1p(math.exp(4)) + math.log1p(math.exp(4 - 2 * 16 / 6))) / 2
+    assert model.ranking(close, far).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_children_follow_one_parent_up_to_a_depth(autoencoder, small_set):
