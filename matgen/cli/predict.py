@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from matgen.cli.console import Json, emit
-
-if TYPE_CHECKING:
-    from matgen.data.candidates import Candidates
 
 
 def verb(
@@ -18,7 +15,10 @@ def verb(
         str,
         typer.Argument(metavar="PROPERTY", help="Name of the property, e.g. band_gap; several with commas."),
     ],
-    file: Annotated[Path, typer.Argument(help="Structures: .extxyz, .parquet, .cif, .db or a folder of CIFs.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Structures: .extxyz, .parquet, .cif, .db or a folder of CIFs; a table for --formula."),
+    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -29,6 +29,9 @@ def verb(
     model: Annotated[
         str | None, typer.Option(help="Name of a shipped model or folder of one's own; default: the shipped one.")
     ] = None,
+    formula: Annotated[
+        str | None, typer.Option(help="Column of formulas, where FILE is a CSV or Parquet table without structures.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Predict properties with their uncertainty, and say whether the models know such structures."""
@@ -37,6 +40,7 @@ def verb(
     from matgen.errors import ConfigError
     from matgen.surrogates.prediction import (
         IN_DOMAIN,
+        formula_table,
         predict,
         prediction_table,
         readable,
@@ -45,30 +49,34 @@ def verb(
     )
 
     names = [name.strip() for name in prop.split(",")]
-    if len(names) > 1 and (model is not None or out.suffix == ".csv"):
+    csv = out.suffix == ".csv"
+    if len(names) > 1 and (model is not None or csv):
         raise ConfigError(
             f"{len(names)} properties need a file of structures as --out, and each its shipped model.",
             where="predict",
             fix="Name a .parquet file, or predict one property at a time.",
         )
+    if formula is not None and not csv:
+        raise ConfigError("formulas are no structures.", where="--out", fix="Name a .csv file.")
     surrogates = {name: surrogate_for(name, model) for name in names}
-    candidates = able = Candidates.from_file(file)
-    for surrogate in surrogates.values():
-        able = readable(able, surrogate)
-    if out.suffix == ".csv":
-        table = prediction_table(candidates, surrogates[names[0]])
+    if formula is not None:
+        table = formula_table(file, formula, surrogates[names[0]])
+        unread = dict.fromkeys(table["id"][table["mean"].isna()].map(str), "no readable formula")
         write_predictions(out, table)
     else:
-        able = predict(names, able, surrogates)
-        table = able.table
-        write_structures(out, table, able.structures)
+        candidates = able = Candidates.from_file(file)
+        for surrogate in surrogates.values():
+            able = readable(able, surrogate)
+        unread = (
+            dict(zip(able.rejected["id"].map(str), able.rejected["reason"], strict=True)) if len(able.rejected) else {}
+        )
+        if csv:
+            table = prediction_table(candidates, surrogates[names[0]])
+            write_predictions(out, table)
+        else:
+            table = (able := predict(names, able, surrogates)).table
+            write_structures(out, table, able.structures)
     first = surrogates[names[0]].prop
     about = {"unit": first.unit, "note": first.note} if len(names) == 1 else {}
     result = {"property": prop, **about, "rows": len(table), "in_domain": int(table[IN_DOMAIN].sum()), "out": str(out)}
-    emit(result | _rejected(able), as_json)
-
-
-def _rejected(candidates: Candidates) -> dict[str, Any]:
-    """Which structures were not predicted, and why."""
-    table = candidates.rejected
-    return {"rejected": dict(zip(table["id"].map(str), table["reason"], strict=True))} if len(table) else {}
+    emit(result | ({"rejected": unread} if unread else {}), as_json)

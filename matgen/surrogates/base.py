@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from matgen.registry import Registry
 
@@ -52,8 +52,8 @@ class Surrogate(ABC):
     prop: Property
     card: dict[str, Any]
     """What :meth:`save` wrote beside the weights."""
-    ordered_only: ClassVar[bool] = False
-    """Whether sites that several elements share cannot be read."""
+    reads: ClassVar[Literal["compositions", "structures", "molecules"]] = "compositions"
+    """What it needs at least: formulas, crystals whose sites hold one element each, or molecules with their bonds."""
     errors: ErrorModel | None
     """What turns signals of uncertainty into standard deviations; set it anew to calibrate on other rows."""
 

@@ -68,7 +68,7 @@ class EmbeddingSurrogate(VectorSurrogate):
     """
 
     name = "embedding"
-    ordered_only = True
+    reads = "structures"
     config_class = EmbeddingConfig
     config: EmbeddingConfig
 

@@ -54,7 +54,7 @@ class GraphEnsemble(DeepEnsemble):
     """
 
     name = "graph-ensemble"
-    ordered_only = True
+    reads = "structures"
     config_class = GraphConfig
     config: GraphConfig
 

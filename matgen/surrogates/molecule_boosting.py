@@ -135,6 +135,7 @@ class MoleculeBoosting(VectorSurrogate):
     """
 
     name = "molecule-boosting"
+    reads = "molecules"
     config_class = BoostingConfig
     config: BoostingConfig
 

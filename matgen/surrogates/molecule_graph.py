@@ -82,6 +82,7 @@ class MoleculeGraphEnsemble(DeepEnsemble):
     """Message passing on atoms and bonds; takes structures without periodic axes, or SMILES."""
 
     name = "molecule-graph"
+    reads = "molecules"
     config_class = BondConfig
     config: BondConfig
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from matgen.data.property import find_property
 from matgen.errors import ConfigError
 from matgen.runtime import whole_file
+from matgen.surrogates.base import SURROGATES
 from matgen.surrogates.storage import load_surrogate, shipped
+from matgen.surrogates.tables import read_compositions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
     from matgen.data.candidates import Candidates
-    from matgen.surrogates.base import Surrogate
+    from matgen.surrogates.base import Prediction, Surrogate
 
 IN_DOMAIN, DISTANCE = "in_domain", "domain_distance"
 SHARED = "several elements share a site, and the model reads ordered structures"
@@ -64,9 +65,8 @@ def predict(
 
 def readable(candidates: Candidates, surrogate: Surrogate) -> Candidates:
     """Candidates without those that a surrogate cannot read; they are rejected with the reason."""
-    reasons = [
-        SHARED if surrogate.ordered_only and not structure.is_ordered else None for structure in candidates.structures
-    ]
+    reads = surrogate.reads == "structures"
+    reasons = [SHARED if reads and not structure.is_ordered else None for structure in candidates.structures]
     return candidates.reject("predict", reasons)
 
 
@@ -75,22 +75,41 @@ def prediction_table(candidates: Candidates, surrogate: Surrogate) -> pd.DataFra
 
     The numbers of candidates that the surrogate cannot read are missing.
     """
-    import pandas as pd
-
     able = readable(candidates, surrogate)
-    prediction = surrogate.predict(able.structures)
-    far = np.nan if prediction.distance is None else prediction.distance
-    found = pd.DataFrame(
-        {"mean": prediction.mean, "std": prediction.std, IN_DOMAIN: prediction.in_domain, DISTANCE: far}
-    )
     table = pd.DataFrame(
         {
             "id": candidates.table["id"].to_numpy(),
             "formula": [structure.composition.reduced_formula for structure in candidates.structures],
         }
     )
-    answered = table["id"].isin(able.table["id"])
-    table[found.columns] = found.set_index(table.index[answered]).reindex(table.index)
+    return _answered(table, surrogate.predict(able.structures), table["id"].isin(able.table["id"]).to_numpy())
+
+
+def formula_table(source: str | Path, column: str, surrogate: Surrogate) -> pd.DataFrame:
+    """The same for the formulas in one column of a CSV or Parquet file; ``id`` is its column ``id``, or the row.
+
+    Raises:
+        ConfigError: The surrogate needs more than a formula.
+        DataError: No such table or column.
+    """
+    if surrogate.reads != "compositions":
+        kinds = {name: card["surrogate"] for name, card in shipped().items() if card["property"] == surrogate.prop.name}
+        able = [name for name, kind in kinds.items() if SURROGATES.get(kind).reads == "compositions"]
+        fix = f"Name one that reads formulas: --model {able[0]}." if able else "Give structures."
+        raise ConfigError(f"the model reads {surrogate.reads}, not formulas.", where="--formula", fix=fix)
+    rows, found = read_compositions(source, column)
+    ids = rows["id"] if "id" in rows else pd.Series(range(len(rows)))
+    table = pd.DataFrame({"id": ids.to_numpy(), "formula": rows[column].to_numpy()})
+    known = np.array([composition is not None for composition in found], dtype=bool)
+    formulas: list[Any] = [composition for composition in found if composition is not None]
+    return _answered(table, surrogate.predict(formulas), known)
+
+
+def _answered(table: pd.DataFrame, prediction: Prediction, rows: np.ndarray) -> pd.DataFrame:
+    """The table with the prediction in ``rows`` (S,), and no numbers in the others."""
+    found = pd.DataFrame({"mean": prediction.mean, "std": prediction.std, IN_DOMAIN: prediction.in_domain})
+    found[DISTANCE] = np.nan if prediction.distance is None else prediction.distance
+    table[found.columns] = found.set_index(table.index[rows]).reindex(table.index)
     return table.assign(**{IN_DOMAIN: table[IN_DOMAIN].eq(True)})
 
 

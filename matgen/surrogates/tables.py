@@ -64,6 +64,16 @@ def read_formulas(
     return found, np.array(values), left_out
 
 
+def read_compositions(source: str | Path, column: str) -> tuple[pd.DataFrame, list[Composition | None]]:
+    """All rows of a CSV (also compressed) or Parquet file, and the composition of each; None where there is no formula.
+
+    Raises:
+        DataError: No such table or column.
+    """
+    rows = _rows(source, (column,))
+    return rows, [_composition(formula) for formula in rows[column]]
+
+
 def read_column(source: str | Path, column: str) -> list[str]:
     """The texts in one column of a CSV (also compressed) or Parquet file, empty cells left out.
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 from typer.testing import CliRunner
 
 from matgen.cli import app
@@ -168,6 +168,23 @@ def test_what_a_model_cannot_read_stays_with_the_reason(examples, model, tmp_pat
     said = json.loads(CliRunner().invoke(app, args, catch_exceptions=False).stdout)
     assert "rejected" not in said  # a composition may be of any ratio
     assert pd.read_csv(tmp_path / "forest.csv")["mean"].notna().all()
+
+
+def test_formulas_are_read_from_a_table(model, tmp_path):
+    table = tmp_path / "formulas.csv"
+    table.write_text("id,formula\na,NaCl\nb,Qx2\nc,TiO\n")
+    args = ["predict", "e_form", str(table), "--formula", "formula", "--out", str(tmp_path / "out.csv")]
+    said = CliRunner().invoke(app, [*args, "--model", str(model), "--json"], catch_exceptions=False)
+    assert json.loads(said.stdout)["rejected"] == {"b": "no readable formula"}
+    found = pd.read_csv(tmp_path / "out.csv").set_index("id")
+    expected = load_surrogate(model).predict([Composition("NaCl"), Composition("TiO")])
+    np.testing.assert_allclose(found.loc[["a", "c"], "mean"], expected.mean)
+    assert np.isnan(found.loc["b", "mean"])
+    assert found["in_domain"].tolist() == [True, False, True]
+    with pytest.raises(ConfigError, match="formation-energy-composition"):  # the default reads structures
+        CliRunner().invoke(app, args, catch_exceptions=False)
+    with pytest.raises(ConfigError, match=r"\.csv"):
+        CliRunner().invoke(app, [*args[:-1], str(tmp_path / "out.parquet")], catch_exceptions=False)
 
 
 def test_what_is_predicted_can_be_ranked(examples, tmp_path):
