@@ -104,13 +104,13 @@ def section(prop: str, train: tuple | None, test: tuple, *, trees: int, loaded: 
             spread = models[name].spread(test[0]) if name in models else None
             if spread is not None:
                 print(f"| {name}, plain ensemble std | {kept_errors(errors, spread)} |")
-    coverage_by_region(models, {name: found[name] for name in models}, test)
+    coverage_by_part(models, {name: found[name] for name in models}, test)
     if train and models:
         robustness(models, test)
 
 
-def coverage_by_region(models: dict[str, Surrogate], answers: dict[str, Prediction], test: tuple) -> None:
-    """Share that the interval holds in each region of chemistry: by the region's own scale, and by one for all."""
+def coverage_by_part(models: dict[str, Surrogate], answers: dict[str, Prediction], test: tuple) -> None:
+    """Share that the interval holds in each region of chemistry, by its own scale and by one for all, and by width."""
     if not models:
         return
     names = regions(test[0])
@@ -127,6 +127,13 @@ def coverage_by_region(models: dict[str, Surrogate], answers: dict[str, Predicti
             one = errors.scale / errors.regions.get(region, errors.scale)
             cells += [f"{100 * (wrong <= one).mean():.1f}", f"{100 * (wrong <= 1).mean():.1f}"]
         print(f"| {region} | {counts[region]:,} | " + " | ".join(cells) + " |")
+    print(
+        "\n| 90 % interval holds, %, by fifths from the most certain | 1 | 2 | 3 | 4 | 5 |\n|---|--:|--:|--:|--:|--:|"
+    )
+    for name, answer in answers.items():
+        inside = np.abs(answer.mean - test[1]) <= Z_LEVEL * answer.std
+        fifths = np.array_split(inside[np.argsort(answer.std, kind="stable")], 5)
+        print(f"| {name} | " + " | ".join(f"{100 * fifth.mean():.1f}" for fifth in fifths) + " |")
 
 
 def robustness(models: dict[str, Surrogate], test: tuple) -> None:
