@@ -9,6 +9,7 @@ import torch
 
 from matgen.data.request import Request
 from matgen.data.structures import to_batch
+from matgen.elements import N_NUMBERS
 from matgen.errors import ConfigError
 from matgen.features.observed_occupations import observed
 from matgen.features.wyckoff import positions
@@ -24,7 +25,7 @@ from matgen.generators.crystal_tokens import (
 )
 from matgen.generators.filling import bert_features, bert_scores
 from matgen.generators.gpt_sampling import openness
-from matgen.generators.masks import open_elements, permitted
+from matgen.generators.masks import masking, open_elements, permitted, required_elements
 from matgen.generators.occupations import observed_occupation
 
 if TYPE_CHECKING:
@@ -63,23 +64,34 @@ def sample_filled(
         temperature: Of cell and coordinates.
     """
     request.require_honoured_by(bert.conditions, bert.name)
-    made = [_filled(bert, constraints, stream, tries, temperature) for stream in rng.many(request.n)]
-    return to_batch([crystal.structure() for crystal in made])
+    sizes = np.array([a for a in range(1, bert.max_atoms + 1) if open_elements(a, constraints).any()], dtype=int)
+    if not len(sizes):
+        raise ConfigError("the constraints leave no number of atoms or element to choose.", where="constraints")
+    drawn = (_filled(bert, constraints, sizes, stream, tries, temperature) for stream in rng.many(request.n))
+    made, attempts = zip(*drawn, strict=True)
+    batch = to_batch([crystal.structure() for crystal in made])
+    batch.attempts = torch.tensor(attempts)
+    return batch
 
 
 def _filled(
     bert: CrystalBERT,
     constraints: Sequence[Constraint],
+    sizes: np.ndarray,
     stream: np.random.Generator,
     tries: int,
     temperature: float,
-) -> SymmetricCrystal:
+) -> tuple[SymmetricCrystal, int]:
+    """A crystal, and how many compositions and sets of numbers were drawn for it."""
+    attempts = 0
     for _ in range(tries):
-        occupation = _occupation(bert, stream)
+        occupation = _occupation(sizes, stream)
         elements = _draw_elements(bert, occupation, constraints, stream)
         if elements is None:
+            attempts += 1
             continue
         for _ in range(3):
+            attempts += 1
             draft = _started(occupation, elements)
             _draw_numbers(bert, draft, stream, temperature)
             try:
@@ -87,14 +99,13 @@ def _filled(
             except ValueError:  # three angles that no cell has
                 continue
             if openness(crystal.structure()) >= CLOSEST:
-                return crystal
+                return crystal, attempts
     raise ConfigError("no open crystal is found whose elements the constraints allow.", where="constraints")
 
 
-def _occupation(bert: CrystalBERT, stream: np.random.Generator) -> Occupation:
-    """Positions of a known crystal, elements left open."""
+def _occupation(sizes: np.ndarray, stream: np.random.Generator) -> Occupation:
+    """Positions of a known crystal of one of the sizes, elements left open."""
     seen = np.array([sum(p.count for p in observed(group)) for group in range(1, 231)], dtype=float)
-    sizes = np.arange(1, bert.max_atoms + 1)
     while True:
         group = int(stream.choice(230, p=seen / seen.sum())) + 1
         found = observed_occupation(Request(1, space_group=group), sizes, np.ones(len(sizes)), stream)
@@ -142,9 +153,16 @@ def _places(draft: Draft) -> list[Place]:
 def _draw_elements(
     bert: CrystalBERT, occupation: Occupation, constraints: Sequence[Constraint], stream: np.random.Generator
 ) -> dict[int, int] | None:
-    """An element for each kind of the occupation, all different; None where the constraints do not allow them."""
+    """An element for each kind of the occupation, all different; None where the constraints do not allow them.
+
+    Each kind is asked from what the masks leave its atoms; required elements take the last kinds if no others did.
+    """
     kinds = sorted({z for z, _ in occupation.orbits}, reverse=True)
-    allowed = torch.from_numpy(open_elements(len(occupation.numbers), constraints).copy())
+    required = set(required_elements(constraints).tolist())
+    if len(kinds) < len(required):
+        return None
+    owner = np.repeat([z for z, _ in occupation.orbits], occupation.sizes)
+    cell = torch.zeros(1, len(owner), dtype=torch.long)
     # Names for kinds while they are open; the network does not see them.
     elements = {kind: k + 1 for k, kind in enumerate(kinds)}
     open_kinds = set(kinds)
@@ -156,14 +174,27 @@ def _draw_elements(
         numbers = list(range(1 + len(owners), len(places)))
         h = bert_features(bert, [places], [numbers], [hidden])[0]
         own = [1 + i for i, z in enumerate(owners) if z == kind]
-        logits = bert_scores(bert, h[own], ELEMENT).mean(0).masked_fill(~allowed, -torch.inf)
+        missing = required - {elements[k] for k in kinds if k not in open_kinds}
+        allowed = _left(cell, int(np.flatnonzero(owner == kind)[0]), constraints)
+        if len(missing) == len(open_kinds):
+            allowed &= torch.isin(torch.arange(len(allowed)), torch.tensor(sorted(missing)))
         if not bool(allowed.any()):
             return None
+        logits = bert_scores(bert, h[own], ELEMENT).mean(0).masked_fill(~allowed, -torch.inf)
         elements[kind] = _drawn(logits, stream)
-        allowed[elements[kind]] = False
+        cell[0, torch.from_numpy(owner == kind)] = elements[kind]
         open_kinds.discard(kind)
-    cell = np.repeat([elements[z] for z, _ in occupation.orbits], occupation.sizes)
-    return elements if permitted(cell, constraints) else None
+    return elements if permitted(cell[0].numpy(), constraints) else None
+
+
+def _left(cell: Tensor, atom: int, constraints: Sequence[Constraint]) -> Tensor:
+    """(Z,) elements that masks leave an open atom of a cell (1, A), less those that other atoms have."""
+    allowed = torch.ones(N_NUMBERS, dtype=torch.bool)
+    allowed[0] = False
+    allowed[cell[0]] = False
+    for constraint in masking(constraints):
+        allowed &= constraint.mask(cell, torch.ones_like(cell, dtype=torch.bool))[0, atom]
+    return allowed
 
 
 def _draw_numbers(bert: CrystalBERT, draft: Draft, stream: np.random.Generator, temperature: float) -> None:

@@ -61,6 +61,18 @@ def test_the_masked_one_stands_the_battery(bert):
     check_generator(bert, n=2)
 
 
+def test_the_masked_one_keeps_masks_on_kinds_of_several_atoms(bert):
+    rules = build_constraints(
+        [{"required_elements": {"required": ["O", "Ti"]}}, "charge_neutral", {"n_atoms": {"low": 3, "high": 8}}],
+        role="mask",
+    )
+    batch = bert.sample(Request(n=3), rng=Streams(0, "bert"), constraints=rules)
+    assert all(rule.check(from_batch(batch)).passed.all() for rule in rules)
+    assert (batch.attempts >= 1).all()
+    with pytest.raises(ConfigError, match="no number of atoms or element"):
+        bert.sample(Request(n=1), rng=Streams(0, "bert"), constraints=build_constraints([{"n_atoms": {"low": 9}}]))
+
+
 @pytest.mark.parametrize("kind", [CrystalGPT, CrystalBERT])
 def test_the_loss_repeats_and_has_gradients(kind, sequences):
     check_loss(kind(**TINY), sequences)
