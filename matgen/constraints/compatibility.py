@@ -11,13 +11,17 @@ from pymatgen.core import Lattice, Structure
 
 from matgen.constraints.allowed_elements import AllowedElements, NumberOfElements, RequiredElements
 from matgen.constraints.alloys import SizeMismatch
+from matgen.constraints.charge_neutrality import ChargeNeutral
 from matgen.constraints.composition import AnonymousFormula, ChemicalSystem, Formula, NumberOfAtoms
 from matgen.constraints.element_limits import CrustalAbundance, SupplyRisk
+from matgen.constraints.expression import Expression
+from matgen.constraints.molecule import MoleculeConstraint
 from matgen.constraints.packing import Density, VolumePerAtom
+from matgen.constraints.pauling_order import PaulingOrder
 from matgen.constraints.perovskite import Perovskite
 from matgen.constraints.symmetry import SpaceGroup, SymmetryWish
 from matgen.data.symmetry import symbol
-from matgen.elements import metallic_radius, numbers
+from matgen.elements import N_NUMBERS, metallic_radius, numbers
 from matgen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,13 +34,20 @@ if TYPE_CHECKING:
 MULTIPLES = 8
 """Formula units in a cell that are tried with rules on the number of atoms."""
 
+LARGEST = 20
+"""Atoms of the largest cell that is looked at for a composition; charges of any few elements balance in fewer."""
+
+SEARCHED = 3000
+"""Partial compositions that are looked at before wishes count as possible."""
+
 
 def require_compatible(constraints: Sequence[Constraint], request: Request | None = None) -> None:
     """Refuse constraints that no composition meets together.
 
     The tests are exact on sets of elements, on numbers of elements and of atoms, on space groups, on windows of one
-    quantity, and, where a formula is asked for, on everything that its composition decides. Sets that only a search
-    over compositions could tell apart (neutrality within a chemical system, say) are let through.
+    quantity, and, where a formula is asked for, on everything that its composition decides. Where neutrality or
+    Pauling's order takes part, a composition of up to :data:`LARGEST` atoms is looked for that all masks allow, those
+    of ``expression`` left out. What a longer search would have to tell is let through.
 
     Args:
         constraints: What must hold.
@@ -87,9 +98,15 @@ class _Wishes:
     @cached_property
     def conflict(self) -> str | None:
         """What stands in the way, or None."""
-        return (
-            self._by_formula() or self._by_elements() or self._by_atoms() or self._by_symmetry() or self._by_windows()
+        tests = (
+            self._by_formula,
+            self._by_elements,
+            self._by_atoms,
+            self._by_symmetry,
+            self._by_windows,
+            self._by_masks,
         )
+        return next((found for test in tests if (found := test()) is not None), None)
 
     def _by_formula(self) -> str | None:
         """A formula decides every constraint that a composition decides: those with a mask."""
@@ -153,6 +170,23 @@ class _Wishes:
                 return f"{name} would have to be at least {low:g} and at most {high:g}"
         return None
 
+    def _by_masks(self) -> str | None:
+        """A search for one composition that all masks allow; given up where it grows long."""
+        # Shares of elements can need cells of any size, so rules that may tell of them are left out.
+        masking = [
+            c
+            for c in self.constraints
+            if "mask" in c.available() and not isinstance(c, MoleculeConstraint | Expression)
+        ]
+        limits = [c for c in self.constraints if isinstance(c, NumberOfAtoms)]
+        low = max([1, *(c.low for c in limits)])
+        if not any(isinstance(c, ChargeNeutral | PaulingOrder) for c in masking) or low > LARGEST:
+            return None
+        search = _Search(masking)
+        if any(search.completes([], atoms) for atoms in range(low, LARGEST + 1)):
+            return None
+        return f"no composition of up to {LARGEST} atoms keeps them"
+
     @cached_property
     def _required(self) -> frozenset[str]:
         found = [frozenset(c.required) for c in self.constraints if isinstance(c, RequiredElements)]
@@ -182,6 +216,36 @@ class _Wishes:
         named = [sum(c.unit.values()) for c in self.constraints if isinstance(c, Formula)]
         named += [sum(c.unit) for c in self.constraints if isinstance(c, AnonymousFormula)]
         return named + [5 for c in self.constraints if _is_abx3(c)]
+
+
+@dataclass
+class _Search:
+    """Looks for a composition, elements in rising order, along what the masks leave.
+
+    Args:
+        masking: Constraints with a mask.
+        left: Partial compositions that may still be looked at; when they are used up, everything counts as possible.
+    """
+
+    masking: list[Constraint]
+    left: int = SEARCHED
+
+    def completes(self, chosen: list[int], atoms: int) -> bool:
+        """Whether a cell of so many atoms can begin with the chosen ones."""
+        import torch
+
+        if len(chosen) == atoms or self.left <= 0:
+            return True
+        self.left -= 1
+        cell, real = torch.zeros(1, atoms, dtype=torch.long), torch.ones(1, atoms, dtype=torch.bool)
+        cell[0, : len(chosen)] = torch.tensor(chosen, dtype=torch.long)
+        allowed = torch.ones(N_NUMBERS, dtype=torch.bool)
+        for constraint in self.masking:
+            allowed &= constraint.mask(cell, real)[0, len(chosen)]
+            if not allowed.any():
+                return False
+        following = [z for z in allowed.nonzero().ravel().tolist() if not chosen or z >= chosen[-1]]
+        return any(self.completes([*chosen, z], atoms) for z in following)
 
 
 def _is_abx3(constraint: Constraint) -> bool:

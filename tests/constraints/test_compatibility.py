@@ -29,6 +29,21 @@ CONFLICTS = [
     ([{"crystal_system": {"systems": ["cubic"]}}], Request(space_group=62), "space group Pnma and crystal_system"),
     ([{"wyckoff": {"required": ["Ti k"]}}], Request(space_group=62), "space group Pnma and wyckoff.*no space group"),
     ([{"density": {"low": 8}}, {"density": {"high": 5}}], None, "at least 8 and at most 5"),
+    (
+        ["elements", {"charge_neutral": {"include_alloys": False}}],
+        Request(chemical_system="Na-K"),
+        "^constraints: the chemical system Na-K and charge_neutral cannot .*no composition of up to 20 atoms",
+    ),
+    (
+        [
+            "charge_neutral",
+            {"pauling_order": {"include_alloys": False}},
+            {"elements": {"only": ["Li", "Na"]}},
+            {"n_elements": {"low": 2}},
+        ],
+        Request(n_atoms=4),
+        "^constraints: pauling_order and elements and n_elements cannot",
+    ),
     (["supply_risk"], Request(chemical_system="Nd-O"), "the chemical system Nd-O and supply_risk cannot"),
 ]
 
@@ -61,6 +76,8 @@ def test_only_what_conflicts_is_named():
         (["elements", "charge_neutral", {"n_elements": {"low": 3, "high": 3}}], Request(formula="SrTiO3", n_atoms=10)),
         (["charge_neutral", {"required_elements": {"required": ["O"]}}], Request(chemical_system="Li-P-O", n_atoms=8)),
         ([{"anonymous_formula": {"formula": "ABC3"}}, {"n_atoms": {"low": 4, "high": 12}}], None),
+        (["charge_neutral"], Request(chemical_system="Na-K")),  # an alloy
+        (["charge_neutral", {"n_elements": {"low": 5, "high": 5}}, "pauling_order"], Request(n_atoms=20)),
     ],
 )
 def test_what_can_be_met_passes(specs, request_):
