@@ -1,6 +1,6 @@
 """What the sampling defaults of a flow or diffusion model are worth: one setting changed at a time.
 
-    python benchmarks/ablations.py [--model flow-mp20] [--n 128] [--out FILE]
+    python benchmarks/ablations.py [--model flow-mp20] [--n 128] [--only capped] [--out FILE]
 
 The same noise for each setting; samples as submitted, not relaxed. Rows are printed (and appended to FILE) one by one.
 """
@@ -34,6 +34,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"temperature": 1.0},
         {"annealing": 0.0},
         {"annealing": 10.0},
+        {"capped": True},
+        {"capped": True, "annealing": 10.0},
         {"steps": 20},
         {"steps": 100},
         {"churn": 0.3},
@@ -56,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="flow-mp20")
     parser.add_argument("--n", type=int, default=128)
+    parser.add_argument("--only", default="", help="settings in whose label this stands")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     limit_threads(1)
@@ -70,10 +73,12 @@ def main() -> None:
     say(f"{args.model}, {args.n} samples, {platform.machine()}, 1 thread, {datetime.now(UTC):%Y-%m-%d}\n\n{HEAD}")
     say("|---|--:|--:|--:|--:|--:|")
     for options in SETTINGS[model.name]:
+        label = ", ".join(f"{name}={value:g}" for name, value in options.items()) or "default"
+        if args.only not in label:
+            continue
         begin = time.perf_counter()
         made = from_batch(model.sample(Request(n=args.n), rng=Streams(0, "ablation"), **options))
         speed = args.n / (time.perf_counter() - begin)
-        label = ", ".join(f"{name}={value:g}" for name, value in options.items()) or "default"
         p1 = [space_group_number(crystal) == 1 for crystal in made]
         elements = np.mean([len(crystal.composition) for crystal in made])
         shares = [shown(structural(made)), shown(compositional(made)), f"{elements:.2f}", shown(p1), f"{speed:.1f}"]

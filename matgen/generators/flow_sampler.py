@@ -44,6 +44,8 @@ class Integration:
         steps: Network evaluations (twice as many when targets are given).
         annealing: s in f ← f + (1 + s t) v dt, which sharpens coordinates at late times ("anti-annealing",
             Bose et al., arXiv:2310.02391; for crystals FlowMM).
+        capped: Whether no step takes coordinates beyond where the velocity would take them by t = 1; strong annealing
+            oversteps that near the end.
         churn: Noise added to the coordinates in each step, as a multiple of (1 - t) dt^(1/2).
         temperature: Of the element probabilities; below 1 favours common chemistry. At 0.7 samples have as many
             different elements as the training data.
@@ -56,6 +58,7 @@ class Integration:
 
     steps: int = 50
     annealing: float = 4.0
+    capped: bool = False
     churn: float = 0.0
     temperature: float = 0.7
     guidance: float = 2.0
@@ -115,7 +118,9 @@ def integrate(
             frac, cell = steering.keep(frac, frac + noise, cell, now)
         v_frac, v_cell, logits = predict(numbers, frac, cell, x.real, torch.full((len(draws),), now))
         v_frac, logits = steering.aligned(frac, v_frac, now), steering.tied(logits)
-        moved, changed = (1 + how.annealing * now) * (then - now) * v_frac, (then - now) * v_cell
+        stride = (1 + how.annealing * now) * (then - now)
+        stride = min(stride, 1 - now) if how.capped else stride
+        moved, changed = stride * v_frac, (then - now) * v_cell
         ends = frac + (1 - now) * v_frac, cell + (1 - now) * v_cell
         if (correction := steering.correction(ends, numbers, logits, now, then)) is not None:
             moved, changed = moved + correction[0], changed + correction[1]

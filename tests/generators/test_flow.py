@@ -13,7 +13,10 @@ from matgen.data.structures import from_batch
 from matgen.errors import ConfigError
 from matgen.generators.choice import Choice
 from matgen.generators.dense import Crystals
+from matgen.generators.drawing import draw
 from matgen.generators.flow import Flow
+from matgen.generators.flow_sampler import Integration, integrate
+from matgen.generators.paths import shortest
 from matgen.runtime import Streams
 from matgen.testing import check_generator
 from matgen.training import Training, fit
@@ -175,3 +178,18 @@ def test_sizes_for_which_the_constraints_leave_no_element_are_not_drawn(flow):
     assert all(len(s.composition.elements) >= 3 for s in from_batch(batch))
     with pytest.raises(ConfigError, match="leave no element"):
         flow.sample(Request(n=1, n_atoms=2), rng=Streams(0, "sizes"), constraints=[several], steps=2)
+
+
+@pytest.mark.parametrize("capped", [True, False])
+def test_a_cap_ends_strong_annealing_where_the_velocity_points(flow, capped):
+    request = Request(formula="NaCl", n_atoms=2)
+    draws = [draw(flow, request, np.random.default_rng(i), [2]) for i in range(4)]
+    goal = torch.tensor([[0.1, 0.2, 0.3], [0.6, 0.7, 0.8]])
+
+    def predict(numbers, frac, cell, real, t):
+        left = (1 - t).clamp_min(1e-3)[:, None, None]
+        return shortest(goal - frac) / left, torch.zeros_like(cell), torch.zeros(*numbers.shape, 119)
+
+    made = integrate(flow, draws, predict, Integration(steps=10, annealing=30.0, capped=capped))
+    missed = shortest(made.frac - goal).abs().max().item()
+    assert (missed < 1e-5) == capped
