@@ -12,7 +12,7 @@ GREEK = {
 }  # fmt: skip
 SYMBOLS = {
     "pm": "±", "approx": "≈", "simeq": "≈", "sim": "~", "times": "×", "cdot": "·", "AA": "Å", "circ": "°",
-    "degree": "°", "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "rightarrow": "→", "to": "→", "infty": "∞",
+    "degree": "°", "deg": "°", "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "rightarrow": "→", "to": "→", "infty": "∞",
     "parallel": "∥", "perp": "⊥", "%": "%", "ll": "≪", "gg": "≫", "hbar": "ħ", "textendash": "-",
 }  # fmt: skip
 _DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻−–ₓ", "0123456789+-0123456789+---x")

@@ -17,6 +17,7 @@ from matgen.assistant.quantities import quantities, unmatched
         (r"Bi$_2$Sr$_2$CaCu$_2$O$_{8+\delta}$", "Bi2Sr2CaCu2O8+δ"),
         (r"700 $^\circ{}$C", "700 °C"),
         (r"$\sim 500$~nm", "~ 500 nm"),
+        (r"250-450 {\deg}C", "250-450 °C"),
         (r"10$^{-5}$ cm$^2$", "10^-5 cm^2"),
         ("CsCu_2I_3", "CsCu2I3"),
         ("SrTiO₃ at 10⁻⁵", "SrTiO3 at 10^-5"),
