@@ -3,10 +3,15 @@
     python benchmarks/molecules_generators.py smiles --train TRAIN --reference TEST [--model smiles-moses] [--n 10000]
     python benchmarks/molecules_generators.py targets [--model smiles-moses] [--n 500]
     python benchmarks/molecules_generators.py fragments [--model smiles-moses] [--n 200]
+    python benchmarks/molecules_generators.py rings --reference TEST [--n 300]
     python benchmarks/molecules_generators.py space --model flow-qm9 --train TRAIN [--n 500] [--steps 100]
+    python benchmarks/molecules_generators.py latent --model smiles-vae-moses --reference TEST [--n 1000]
+    python benchmarks/molecules_generators.py search --model smiles-vae-qm9 --molecules QM9 [--n 100]
+    python benchmarks/molecules_generators.py joint --molecules QM9 --crystals TRAIN --held-out VAL --out FOLDER
 
 ``TRAIN`` and ``TEST`` are tables with a ``smiles`` column. Novelty compares text with the rows of ``TRAIN``, which must
-be canonical; ``train_canonical`` is the share of 1,000 rows that are.
+be canonical; ``train_canonical`` is the share of 1,000 rows that are. ``space`` draws from a flow, or writes line
+notation and finds conformers of it. ``joint`` takes ingested data sets; it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,21 +22,41 @@ import platform
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from rdkit import Chem
+import torch
+from rdkit import Chem, DataStructs
 
+from matgen.data.batches import TrainingSet
 from matgen.data.molecules import parse_smiles
+from matgen.data.structures import read_structures, write_structures
+from matgen.evaluate.evaluation import evaluate
+from matgen.evaluate.interval import estimate, share, wilson
 from matgen.evaluate.molecules import distribution_metrics, space_metrics
 from matgen.execution import Pool, Serial
+from matgen.features.molecules import morgan
+from matgen.generators.base import load_generator
+from matgen.generators.grammar import Grammar
+from matgen.generators.language import MoleculeLanguage
+from matgen.generators.molecule_graphs import without_stereo
+from matgen.generators.notation import smiles_sequence
+from matgen.generators.ring_limits import RingLimits
 from matgen.generators.sampling import sample
 from matgen.generators.sequence_gathering import descriptors
 from matgen.generators.smiles_sampling import sample_smiles
+from matgen.generators.training import train
+from matgen.generators.vocabulary import Vocabulary, smiles_tokens
+from matgen.optimize import optimize
+from matgen.optimize.results import candidates_of
+from matgen.runtime import Streams
+from matgen.training import Training, stream
 
 if TYPE_CHECKING:
     from matgen.execution import Executor
+    from matgen.generators.base import Generator
 
 WANTED = {"logp": (0.5, 2.5, 4.5), "qed": (0.6, 0.75, 0.9), "tpsa": (30.0, 60.0, 90.0), "molecular_weight": (260, 330)}
 """Values asked for, within what the training data have."""
@@ -42,7 +67,9 @@ FRAGMENTS = ("c1ccccc1*", "O=C(N*)c1ccc(*)cc1", "c1ccccc1*.C1CCNC1*")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["smiles", "targets", "fragments", "space"])
+    parser.add_argument(
+        "what", choices=["smiles", "targets", "fragments", "rings", "space", "latent", "search", "joint"]
+    )
     parser.add_argument("--model", default="smiles-moses")
     parser.add_argument("--train")
     parser.add_argument("--reference")
@@ -50,11 +77,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--compared", type=int, default=2000, help="Molecules of each set in distributions.")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--molecules", help="Data set, for joint.")
+    parser.add_argument("--crystals", help="Data set, for joint.")
+    parser.add_argument("--held-out", help="Data set of other crystals, for joint.")
+    parser.add_argument("--epochs", type=int, default=16, help="Of each training, for joint.")
+    parser.add_argument("--out", type=Path, default=Path("joint"), help="Folder of the trainings, for joint.")
     given = parser.parse_args()
     print(f"{given.what} {given.model}, {platform.machine()}, {given.workers} workers, {datetime.now(UTC):%Y-%m-%d}")
-    measures = {"smiles": _smiles, "targets": _targets, "fragments": _fragments, "space": _space}
     with Pool(given.workers) if given.workers > 1 else nullcontext(Serial()) as executor:
-        print(json.dumps(measures[given.what](given, executor), indent=1))
+        print(json.dumps(MEASURES[given.what](given, executor), indent=1))
 
 
 def _smiles(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
@@ -108,15 +139,205 @@ def _fragments(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
     return found
 
 
+def _rings(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
+    """Share of molecules that keep a limit of the size of rings and whose SMILES can be written under it."""
+    words = Vocabulary(smiles_tokens())
+    molecules = [Chem.MolFromSmiles(text) for text in pd.read_csv(given.reference)["smiles"].tolist()[: given.n]]
+    found = {}
+    for largest in (6, 7, 8):
+        within = [m for m in molecules if max(map(len, m.GetRingInfo().AtomRings()), default=0) <= largest]
+        found[str(largest)] = share([_writable(words, smiles_sequence(m), largest) for m in within])
+    return found
+
+
+def _writable(words: Vocabulary, tokens: list[str], largest: int) -> bool:
+    length = len(tokens) + 60
+    grammar = Grammar(words, 1, length, rings=RingLimits(1, length, largest))
+    for number in [*words.encode(tokens), 0]:
+        if not grammar.mask()[0, number]:
+            return False
+        grammar.advance(np.array([number]))
+    return True
+
+
 def _space(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
+    written = isinstance(load_generator(given.model), MoleculeLanguage)
+    options = {"conformers": True} if written else {"steps": given.steps, "molecules": True}
     begin = time.perf_counter()
-    made = sample(given.model, given.n, options={"steps": given.steps, "molecules": True}, executor=executor)
+    made = sample(given.model, given.n, options=options, executor=executor)
     seconds = time.perf_counter() - begin
     train = pd.read_csv(given.train)["smiles"].tolist() if given.train else []
     found = space_metrics(made.structures, train)
-    error = (found["valid"] * (1 - found["valid"]) / found["n"]) ** 0.5
-    return {"seconds": round(seconds, 1), "valid_95": round(1.96 * error, 3), **found}
+    # A molecule without a conformer is drawn, and fails in everything.
+    finished = {name: found[name] * len(made) / given.n for name in ("molecule_stable", "valid")}
+    found = {**found, **finished, "n": given.n, "without_conformer": given.n - len(made)}
+    intervals = {f"{name}_95": wilson(round(value * given.n), given.n) for name, value in finished.items()}
+    return {"route": "conformers of written molecules" if written else "flow", "seconds": round(seconds, 1)} | {
+        **found,
+        **intervals,
+    }
 
+
+def _latent(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
+    """Reconstruction of molecules that were not learned from, of lines between them, and of small steps around them."""
+    model = load_generator(given.model)
+    texts = [without_stereo(text) for text in pd.read_csv(given.reference)["smiles"].tolist()[: given.n]]
+    rng, codes = Streams(0, model.name), model.encode_smiles(texts)
+    made = model.decode_smiles(codes, rng=rng)
+    found = {"molecules": len(texts), "greedy": _alike(texts, made)}
+    found["chance"] = _alike(texts, made[1:] + made[:1])
+    predicted, functions = model.properties(codes), descriptors()
+    for name, values in predicted.items():
+        true = np.array([functions[name](parse_smiles(text)) for text in texts])
+        error = np.abs(values.numpy() - true)
+        found[f"{name}_from_code"] = {
+            "error": float(error.mean()),
+            "error_of_mean": float(np.abs(true - true.mean()).mean()),
+        }
+    spread = codes.std(0)
+    for step in (0.1, 0.3, 1.0):
+        moved = codes + step * spread * torch.randn(codes.shape, generator=torch.Generator().manual_seed(1))
+        found[f"moved_{step}"] = _alike(made, model.decode_smiles(moved, rng=rng))
+    lines = [model.between(codes[i], codes[i + 1], 9) for i in range(0, min(200, len(codes)) - 1, 2)]
+    along = model.decode_smiles(torch.cat(lines), rng=rng)
+    ends = [along[i : i + 9] for i in range(0, len(along), 9)]
+    found["between"] = {
+        "different_on_a_line_of_9": float(np.mean([len(set(line)) for line in ends])),
+        "neighbours_alike": float(np.mean([_alike(line[:-1], line[1:])["tanimoto"] for line in ends])),
+        "ends_alike": float(np.mean([_alike(line[:1], line[-1:])["tanimoto"] for line in ends])),
+    }
+    return found
+
+
+def _alike(wanted: list[str], made: list[str]) -> dict[str, Any]:
+    """Share of equal molecules, and mean Tanimoto similarity of each pair (Morgan, radius 2, 2,048 bits)."""
+    generator = morgan(2048, 2)
+    prints = [[generator.GetFingerprint(parse_smiles(text)) for text in texts] for texts in (wanted, made)]
+    pairs = [DataStructs.TanimotoSimilarity(a, b) for a, b in zip(*prints, strict=True)]
+    exact = sum(a == b for a, b in zip(wanted, made, strict=True))
+    return {
+        "exact": round(exact / len(wanted), 4),
+        "exact_95": [round(bound, 4) for bound in wilson(exact, len(wanted))],
+        "tanimoto": round(float(np.mean(pairs)), 4),
+    }
+
+
+SEARCHED: dict[str, dict[str, Any]] = {
+    "qed": {"property": "qed", "goal": "maximise"},
+    "logp": {"property": "logp", "goal": "maximise"},
+}
+GUIDED = {"surrogate": {"model": "gaussian_process", "inputs": "coordinates"}}
+
+
+def _search(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
+    """Mean of the ten best of n evaluations: latent space guided and at random, molecules drawn, and known ones."""
+    space = {"latent": {"source": given.molecules, "model": given.model, "dimensions": 16, "most": 2000}}
+    judge = {"ladder": {"rungs": ["descriptors"]}}
+    functions, found = descriptors(), {}
+    known = read_structures(Path(given.molecules) / "structures.parquet")[0]["smiles"].tolist()[:2000]
+    for name, aim in SEARCHED.items():
+        best: dict[str, list[float]] = {}
+        for seed in range(3):
+            for how, sampler in {"guided": GUIDED, "random": "random"}.items():
+                study = optimize(space, judge, [aim], sampler=sampler, evaluations=given.n, batch=10, seed=seed)
+                # Optuna minimises, so the values of what is maximised are as they were or negated: read the property.
+                values = candidates_of(study).table[name].to_numpy(dtype=float)
+                best.setdefault(how, []).append(_ten(values))
+            drawn = set(sample_smiles(given.model, given.n, seed, executor=executor)["smiles"])
+            best.setdefault("prior", []).append(_ten([functions[name](parse_smiles(text)) for text in drawn]))
+            some = np.random.default_rng(seed).choice(known, given.n, replace=False)
+            best.setdefault("known", []).append(_ten([functions[name](parse_smiles(text)) for text in some]))
+        found[name] = {how: [round(value, 3) for value in values] for how, values in best.items()}
+    return found
+
+
+def _ten(values: Any) -> float:
+    return float(np.sort(np.asarray(values, dtype=float))[::-1][:10].mean())
+
+
+JOINT = {"width": 128, "layers": 4, "heads": 4, "channels": 16, "molecules": True}
+"""The network of all three trainings."""
+LEARNED, UNSEEN, ATOMS = {"molecules": 3_000, "crystals": 6_000}, 1_500, 1_024
+"""Structures of each kind to learn from and to measure losses on, and atoms in a batch."""
+
+
+def _joint(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
+    """The same network on molecules, on crystals, and on both; each structure is seen equally often in all."""
+    given.out.mkdir(parents=True, exist_ok=True)
+    sets = _joint_sets(given)
+    models = {}
+    for name, sources in {
+        "molecules": ["molecules"],
+        "crystals": ["crystals"],
+        "both": ["molecules", "crystals"],
+    }.items():
+        data = [given.out / f"{source}.parquet" for source in sources]
+        atoms = sum(len(s) for path in data for s in read_structures(path)[1])
+        settings = Training(
+            steps=given.epochs * round(atoms / ATOMS), atoms=ATOMS, lr=1e-3, warmup=100, ema=0.995, save_every=200
+        )
+        models[name] = train(data, given.out / name, config=JOINT, settings=settings, max_atoms=29, validation=0.0)
+    found: dict[str, Any] = {"epochs": given.epochs, "sizes": {name: len(data) for name, data in sets.items()}}
+    for kind, data in sets.items():
+        alone, both = (_losses(models[name], data) for name in (kind, "both"))
+        found[kind] = {
+            name: {
+                "alone": round(float(alone[name].mean()), 4),
+                "both": round(float(both[name].mean()), 4),
+                "difference": estimate(both[name] - alone[name], np.mean),
+            }
+            for name in alone
+        }
+        for name in (kind, "both"):
+            found[kind][f"valid {name}"] = _validity(given.out / name, kind, given.n, given.steps, executor)
+    return found
+
+
+def _joint_sets(given: argparse.Namespace) -> dict[str, TrainingSet]:
+    """Write what is learned from beside the trainings; returns what is not."""
+    unseen = {}
+    for kind, source in {"molecules": given.molecules, "crystals": given.crystals}.items():
+        table, structures = read_structures(Path(source) / "structures.parquet")
+        order = np.random.default_rng(0).permutation(len(structures))
+        learned = order[: LEARNED[kind]]
+        write_structures(given.out / f"{kind}.parquet", table.iloc[learned][["id"]], [structures[i] for i in learned])
+        if kind == "molecules":
+            held_out = [structures[i] for i in order[LEARNED[kind] : LEARNED[kind] + UNSEEN]]
+        else:
+            held_out = read_structures(Path(given.held_out) / "structures.parquet")[1][:UNSEEN]
+        unseen[kind] = TrainingSet.build(held_out, {})
+    return unseen
+
+
+@torch.no_grad()
+def _losses(model: Generator, data: TrainingSet, size: int = 50, draws: int = 4) -> dict[str, np.ndarray]:
+    """Losses by field of each batch (means over ``draws`` noises, which are the same for every model)."""
+    rows: list[dict[str, float]] = []
+    for k, indices in enumerate(torch.arange(len(data)).split(size)):
+        drawn = [model.loss(data.batch(indices), stream(draw, k)) for draw in range(draws)]
+        rows.append({name: float(np.mean([float(loss[name]) for loss in drawn])) for name in drawn[0]})
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _validity(model: Path, kind: str, n: int, steps: int, executor: Executor) -> dict[str, Any]:
+    made = sample(str(model), n, options={"steps": steps, "molecules": kind == "molecules"}, executor=executor)
+    if kind == "molecules":
+        found = space_metrics(made.structures)
+        return {"atom_stable": found["atom_stable"], **share(np.arange(n) < round(found["valid"] * n))}
+    metrics, _ = evaluate(made, executor=executor)
+    return dict(metrics["validity"])
+
+
+MEASURES = {
+    "smiles": _smiles,
+    "targets": _targets,
+    "fragments": _fragments,
+    "rings": _rings,
+    "space": _space,
+    "latent": _latent,
+    "search": _search,
+    "joint": _joint,
+}
 
 if __name__ == "__main__":
     main()
