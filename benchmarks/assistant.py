@@ -400,14 +400,17 @@ def measure_coherence(args: argparse.Namespace) -> str:
     """Shuffled answers by their number of sentences and by where in an abstract they begin."""
     rng = np.random.default_rng(2)
     held = [p for d in _permuted(args)[TRAINED_ON:] if len(p := defects.parts_of(d.text)) >= 7][: args.limit or 200]
+    windows = [(begin, n) for begin in (0, 1) for n in (3, 5, 6)]
+    found: dict[tuple[int, int], list[tuple[float, float]]] = {window: [] for window in windows}
+    for parts in held:  # one abstract at a time, because the states of its sentences are remembered
+        for begin, n in windows:
+            sound = " ".join(parts[begin : begin + n])
+            found[begin, n].append((judging.coherence(sound), judging.coherence(defects.shuffled(sound, rng))))
     lines = []
-    for begin, words in ((0, "first"), (1, "second")):
-        for n in (3, 5, 6):
-            sound = [" ".join(parts[begin : begin + n]) for parts in held]
-            good = [judging.coherence(text) for text in sound]
-            bad = [judging.coherence(defects.shuffled(text, rng)) for text in sound]
-            auc = float(roc_auc_score([1] * len(good) + [0] * len(bad), good + bad))
-            lines.append([words, n, auc, float(np.mean(good)), float(np.mean(bad))])
+    for (begin, n), scores in found.items():
+        good, bad = map(list, zip(*scores, strict=True))
+        auc = float(roc_auc_score([1] * len(good) + [0] * len(bad), good + bad))
+        lines.append([("first", "second")[begin], n, auc, float(np.mean(good)), float(np.mean(bad))])
     header = ["begins with sentence", "sentences", "AUC", "mean, sound", "mean, shuffled"]
     return f"{len(held)} abstracts that the judge was not trained on.\n\n" + table(header, lines)
 
