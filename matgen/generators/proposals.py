@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matgen.data.symmetry import REFINED_SYMPREC, space_group_number
 from matgen.errors import ConfigError
 from matgen.features.similarity import dissimilarity
 from matgen.generators.masks import open_elements, permitted, required_elements, tightened
@@ -54,7 +55,7 @@ class Proposals:
         max_atoms: int,
         tries: int,
     ) -> None:
-        self.library, self.constraints, self.tries = library, constraints, tries
+        self.library, self.constraints, self.tries, self.group = library, constraints, tries, request.space_group
         request = tightened(request, constraints)
         self.wanted = _numbers(request)
         self.templates = [i for i, t in enumerate(library.templates) if self._fits(i, t, request, max_atoms)]
@@ -74,7 +75,7 @@ class Proposals:
         """One structure, and how many draws each of those took among which it was chosen.
 
         Raises:
-            ConfigError: No allowed substitution was found.
+            ConfigError: No allowed substitution was found, or none that keeps the space group.
         """
         found: list[tuple[float, int, np.ndarray]] = []
         drawn = 0
@@ -91,8 +92,16 @@ class Proposals:
                 where="constraints",
                 fix="Allow more elements, or give a larger library.",
             )
-        _, index, filled = min(found, key=lambda one: one[0])
-        return self.library.templates[index].fill(filled, self.library.volumes), -(-drawn // len(found))
+        for _, index, filled in sorted(found, key=lambda one: one[0]):
+            made = self.library.templates[index].fill(filled, self.library.volumes)
+            # Scaling a template that is not exactly symmetric can move it across the tolerance.
+            if self.group is None or space_group_number(made, REFINED_SYMPREC) == self.group:
+                return made, -(-drawn // len(found))
+        raise ConfigError(
+            "no filled template keeps the space group at 0.01 Å.",
+            where="space_group",
+            fix="Refine the library's structures, or ask for another space group.",
+        )
 
     def _fits(self, index: int, template: Template, request: Request, max_atoms: int) -> bool:
         atoms = len(template.slots)

@@ -12,6 +12,7 @@ import torch
 from pymatgen.core import Composition, Lattice, Structure
 
 from matgen.data.structures import read_structures, to_batch
+from matgen.data.symmetry import REFINED_SYMPREC, space_group_number
 from matgen.errors import ConfigError, did_you_mean
 from matgen.generators.base import GENERATORS, Generator
 from matgen.generators.masks import require_permitted, tightened
@@ -54,7 +55,7 @@ class Retrieval(Generator):
     assigned to slots by the smallest sum of count x (|ΔMendeleev number| + 8 |Δelectronegativity|), ranked by a
     small learned judge, cells scaled by elemental volumes. It does not depend on the seed. Where the library has no
     further structure, the list is gone through again with displaced atoms, so that a relaxation can leave the
-    template's symmetry.
+    template's symmetry; where a space group is asked for, without displacing them.
 
     Without a formula, each sample draws templates and replaces ions by similar ones so that charges add up to zero;
     required elements get a slot first. ``attempts`` tells how many draws one took that constraints allow.
@@ -142,7 +143,8 @@ class Retrieval(Generator):
         if request.formula is not None:
             ranking = self.ranking if ranker is None else _known_ranking(ranker)
             found = self._most_likely(request, constraints, ranking, rng.start + request.n)
-            return to_batch(_nth(found, rng.start + i, rng.at(i)) for i in range(request.n))
+            spread = RATTLE if request.space_group is None else 0.0
+            return to_batch(_nth(found, rng.start + i, rng.at(i), spread) for i in range(request.n))
         proposals = Proposals(self.library, request, constraints, self.max_atoms, self.tries)
         made, attempts = zip(*(proposals.draw(stream) for stream in rng.many(request.n)), strict=True)
         batch = to_batch(made)
@@ -177,7 +179,18 @@ class Retrieval(Generator):
         alike = likeness(self.library, placements)
         order = most_likely_first(self._votes(placements, alike, ranking), alike, n)
         chosen = [(self.library.templates[placements.template[k]], placements.elements[k]) for k in order]
-        return [template.fill(elements, self.library.volumes) for template, elements in chosen]
+        made = [template.fill(elements, self.library.volumes) for template, elements in chosen]
+        if request.space_group is None:
+            return made
+        # Scaling a template that is not exactly symmetric can move it across the tolerance.
+        kept = [crystal for crystal in made if space_group_number(crystal, REFINED_SYMPREC) == request.space_group]
+        if not kept:
+            raise ConfigError(
+                f"no template for {request.formula} keeps the space group at 0.01 Å.",
+                where="space_group",
+                fix="Refine the library's structures, or ask for another space group.",
+            )
+        return kept
 
     def _placements(self, request: Request, counts: dict[int, int], limit: int) -> Placements:
         """Placements in all cell sizes that the request leaves open."""
@@ -224,12 +237,12 @@ def _formula_unit(request: Request) -> dict[int, int]:
     return {element.Z: round(amount) for element, amount in unit.items()}
 
 
-def _nth(structures: Sequence[Structure], i: int, rng: np.random.Generator) -> Structure:
-    """The i-th structure; in later rounds with atoms displaced by 0.05 Å times the round."""
+def _nth(structures: Sequence[Structure], i: int, rng: np.random.Generator, spread: float) -> Structure:
+    """The i-th structure; in later rounds with atoms displaced by ``spread`` (Å) times the round."""
     chosen, turn = structures[i % len(structures)], i // len(structures)
-    if not turn:
+    if not turn or not spread:
         return chosen
-    moved = chosen.cart_coords + rng.normal(0.0, RATTLE * turn, (len(chosen), 3))
+    moved = chosen.cart_coords + rng.normal(0.0, spread * turn, (len(chosen), 3))
     return Structure(Lattice(chosen.lattice.matrix), chosen.species, moved, coords_are_cartesian=True)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 from scipy.optimize import linear_sum_assignment
 
-from matgen.data.symmetry import space_group_number
+from matgen.data.symmetry import REFINED_SYMPREC, space_group_number
 from matgen.features.pair_distribution import Pairs, pairs
 from matgen.features.similarity import dissimilarity
 from matgen.features.volumes import element_counts, elemental_volumes, fit_elemental_volumes
@@ -171,7 +171,8 @@ class TemplateLibrary:
         """International number of a template's space group, 0 where the search fails."""
         if index not in self._space_groups:
             t = self.templates[index]
-            self._space_groups[index] = space_group_number(t.structure()) or 0
+            # Cells grow with their elements, and what is asked for must hold at the whole tolerance then.
+            self._space_groups[index] = space_group_number(t.structure(), REFINED_SYMPREC / 2) or 0
         return self._space_groups[index]
 
     def members(self, counts: np.ndarray, space_group: int | None = None) -> np.ndarray:

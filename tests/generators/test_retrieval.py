@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Lattice, Structure
 
 from matgen.constraints.specification import build_constraints
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, write_structures
+from matgen.data.symmetry import space_group_number
 from matgen.errors import ConfigError
 from matgen.generators.retrieval import Retrieval
 from matgen.runtime import Streams
@@ -81,6 +83,22 @@ def test_samples_without_a_formula_are_new_neutral_and_allowed(prototypes):
     for structure in drawn:
         counts = structure.composition.reduced_composition
         assert tuple(sorted((e.Z, round(n)) for e, n in counts.items())) not in known
+
+
+def test_the_space_group_holds_at_the_narrow_tolerance_whatever_the_library():
+    cubic = Structure.from_spacegroup(
+        "Pm-3m", Lattice.cubic(3.9), ["Sr", "Ti", "O"], [[0] * 3, [0.5] * 3, [0.5, 0.5, 0]]
+    )
+    nearly = cubic.copy()
+    nearly.translate_sites([1], [0.008, 0.0, 0.0])  # 0.03 Å: cubic at 0.1 Å, tetragonal at 0.01 Å
+    generator = Retrieval.from_structures([nearly])
+    with pytest.raises(ConfigError, match="no template"):
+        _draw(generator, n=2, space_group=221)
+    with pytest.raises(ConfigError, match="no template"):
+        _draw(generator, formula="BaZrO3", space_group=221)
+    assert {space_group_number(s, 0.01) for s in _draw(generator, n=2, space_group=99)} == {99}
+    exact = _draw(Retrieval.from_structures([cubic]), n=3, formula="BaZrO3", space_group=221)
+    assert [space_group_number(s, 0.01) for s in exact] == [221] * 3
 
 
 def test_requests_that_no_template_fits_are_refused(prototypes):
