@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import tempfile
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -231,10 +232,13 @@ GUIDED = {"surrogate": {"model": "gaussian_process", "inputs": "coordinates"}}
 
 def _search(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
     """Mean of the ten best of n evaluations: latent space guided and at random, molecules drawn, and known ones."""
-    space = {"latent": {"source": given.molecules, "model": given.model, "dimensions": 16, "most": 2000}}
+    table, structures = (rows[:2000] for rows in read_structures(Path(given.molecules) / "structures.parquet"))
+    some = Path(tempfile.mkdtemp()) / "some.parquet"
+    write_structures(some, table[["id"]], structures)
+    space = {"latent": {"source": str(some), "model": given.model, "dimensions": 16, "most": 2000}}
     judge = {"ladder": {"rungs": ["descriptors"]}}
     functions, found = descriptors(), {}
-    known = read_structures(Path(given.molecules) / "structures.parquet")[0]["smiles"].tolist()[:2000]
+    known = table["smiles"].tolist()
     for name, aim in SEARCHED.items():
         best: dict[str, list[float]] = {}
         for seed in range(3):
@@ -245,8 +249,8 @@ def _search(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
                 best.setdefault(how, []).append(_ten(values))
             drawn = set(sample_smiles(given.model, given.n, seed, executor=executor)["smiles"])
             best.setdefault("prior", []).append(_ten([functions[name](parse_smiles(text)) for text in drawn]))
-            some = np.random.default_rng(seed).choice(known, given.n, replace=False)
-            best.setdefault("known", []).append(_ten([functions[name](parse_smiles(text)) for text in some]))
+            chosen = np.random.default_rng(seed).choice(known, given.n, replace=False)
+            best.setdefault("known", []).append(_ten([functions[name](parse_smiles(text)) for text in chosen]))
         found[name] = {how: [round(value, 3) for value in values] for how, values in best.items()}
     return found
 
