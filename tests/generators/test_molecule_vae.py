@@ -15,7 +15,7 @@ from matgen.data.request import Request
 from matgen.data.structures import from_batch, to_batch
 from matgen.errors import ConfigError
 from matgen.features.molecules import bond_graph_of, to_bond_graph
-from matgen.generators.base import GENERATORS, load_generator
+from matgen.generators.base import GENERATORS, load_generator, shipped_models
 from matgen.generators.molecule_graphs import Graphs, without_stereo
 from matgen.generators.notation import kekule_order, kekule_smiles
 from matgen.generators.smiles_sampling import sample_smiles
@@ -61,9 +61,9 @@ def test_a_code_does_not_depend_on_the_numbering_of_atoms(ready):
     spelled = [Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order), canonical=False) for order in orders]
     assert len(set(spelled)) > 1
     codes = model.encode_smiles([AROMATIC, *spelled])
-    assert torch.equal(codes, codes[:1].expand_as(codes))
+    assert torch.allclose(codes, codes[:1].expand_as(codes), atol=1e-4)  # batches round differently
     structures = model.encode(to_batch([sketch(AROMATIC), sketch("CCO")]))
-    assert torch.allclose(structures[0], codes[0], atol=1e-5)
+    assert torch.allclose(structures[0], codes[0], atol=1e-4)
     assert not torch.allclose(structures[1], codes[0], atol=1e-2)
 
 
@@ -188,3 +188,22 @@ def test_generators_of_codes_stand_on_molecules(kind, trained, tmp_path):
     penalty = build_constraints([{"min_distance": {"roles": ["penalty"]}}], "penalty")
     with pytest.raises(ConfigError, match="act in the generator"):
         model.sample(Request(n=1), rng=Streams(0, "x"), constraints=penalty)
+
+
+@pytest.mark.skipif("smiles-vae-qm9" not in shipped_models("generator"), reason="the latent space is not shipped")
+def test_the_shipped_codes_hold_small_molecules():
+    model = load_generator("smiles-vae-qm9")
+    texts = [
+        "CCO",
+        "OC1CCCC1",
+        "CC(=O)NC",
+        "C#CCCO",
+        "COC(C)C=O",
+        "N#CC1CC1O",
+        "CC(C)(C)O",
+        "OCC1CCO1",
+        "CC1CC1C#N",
+        "NC(=O)CO",
+    ]
+    again = model.decode_smiles(model.encode_smiles(texts), rng=Streams(0, "x"))
+    assert sum(canonical(text) == made for text, made in zip(texts, again, strict=True)) >= 6
