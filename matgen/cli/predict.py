@@ -59,6 +59,10 @@ def verb(
     if formula is not None and not csv:
         raise ConfigError("formulas are no structures.", where="--out", fix="Name a .csv file.")
     surrogates = {name: surrogate_for(name, model) for name in names}
+    if formula is None and ".csv" in file.suffixes and surrogates[names[0]].reads == "compositions":
+        raise ConfigError(
+            "a table holds no structures.", where=str(file), fix="Name its column of formulas: --formula."
+        )
     if formula is not None:
         table = formula_table(file, formula, surrogates[names[0]])
         unread = dict.fromkeys(table["id"][table["mean"].isna()].map(str), "no readable formula")

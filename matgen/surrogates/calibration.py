@@ -129,7 +129,7 @@ def _kept_aside(surrogate: Surrogate, values: np.ndarray) -> np.ndarray:
         return surrogate.held_out(values)
     raise ConfigError(
         f"a {surrogate.card['surrogate']} keeps no rows aside: each row is judged by the part that has not seen it.",
-        where="held-out",
+        where="--held-out",
         fix="Give rows that are new to the model, or train it again.",
     )
 

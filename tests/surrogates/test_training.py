@@ -183,6 +183,8 @@ def test_formulas_are_read_from_a_table(model, tmp_path):
     assert found["in_domain"].tolist() == [True, False, True]
     with pytest.raises(ConfigError, match="formation-energy-composition"):  # the default reads structures
         CliRunner().invoke(app, args, catch_exceptions=False)
+    with pytest.raises(ConfigError, match="--formula"):
+        CliRunner().invoke(app, [*args[:3], *args[5:], "--model", str(model)], catch_exceptions=False)
     with pytest.raises(ConfigError, match=r"\.csv"):
         CliRunner().invoke(app, [*args[:-1], str(tmp_path / "out.parquet")], catch_exceptions=False)
 
