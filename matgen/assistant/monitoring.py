@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,29 @@ from matgen.runtime import content_id, write_text
 if TYPE_CHECKING:
     from matgen.assistant.document import Answer
 
+log = logging.getLogger(__name__)
+
 WINDOW = 20
 """Answers over which the running mean goes."""
 
 
-def record(log: str | Path, question: str, answer: Answer) -> dict[str, Any]:
+def default_log() -> Path:
+    """Where the grades of answers are kept when the user names no file: ``$MATGEN_HOME`` or ``.matgen``."""
+    return Path(os.environ.get("MATGEN_HOME", ".matgen")) / "answers.jsonl"
+
+
+def keep(question: str, answer: Answer, file: str | Path | None = None) -> None:
+    """:func:`record` in the user's file, or in the default one, which may be unwritable without loss of the answer."""
+    if file is not None:
+        record(file, question, answer)
+        return
+    try:
+        record(default_log(), question, answer)
+    except OSError as error:
+        log.warning("the grades of this answer could not be kept: %s", error)
+
+
+def record(file: str | Path, question: str, answer: Answer) -> dict[str, Any]:
     """Judge an answer and append its scores to a JSON-lines log; the question is kept, the passages are not."""
     context = " ".join(c.passage for c in answer.citations)
     grades = {} if answer.refused else judge(question, answer.text, context).grades
@@ -32,10 +52,10 @@ def record(log: str | Path, question: str, answer: Answer) -> dict[str, Any]:
         "citations": len(answer.citations),
         **grades,
     }
-    path = Path(log)
+    path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     return row
 
 
@@ -45,11 +65,11 @@ def _worded_by(answer: Answer) -> str:
     return str(steps["compose"]["backend"]) if "compose" in steps and "fall back" not in steps else "extractive"
 
 
-def read_log(log: str | Path) -> list[dict[str, Any]]:
+def read_log(file: str | Path) -> list[dict[str, Any]]:
     """Rows of a log, oldest first; a torn last line (a killed writer) is left out."""
-    path = Path(log)
+    path = Path(file)
     if not path.is_file():
-        raise DataError("no such log.", where=str(path), fix="Write one with 'matgen ask --log FILE'.")
+        raise DataError("no such log.", where=str(path), fix="'matgen ask' and 'matgen chat' write one.")
     lines = path.read_text(encoding="utf-8").splitlines()
     rows: list[dict[str, Any]] = []
     for i, line in enumerate(lines):

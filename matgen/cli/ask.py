@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +12,12 @@ from matgen.cli.console import Json, emit, stderr
 if TYPE_CHECKING:
     from matgen.assistant.document import Answer, Citation
     from matgen.assistant.wishes import Wish
+
+Log = Annotated[
+    Path | None,
+    typer.Option(help="JSONL file that gets the scores of each answer [default: $MATGEN_HOME/answers.jsonl]."),
+]
+NoLog = Annotated[bool, typer.Option("--no-log", help="Keep neither question nor scores.")]
 
 
 def verb(
@@ -27,7 +33,8 @@ def verb(
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file that chooses a language model.")] = None,
-    log: Annotated[Path | None, typer.Option(help="Append the answer's scores to this JSONL file.")] = None,
+    log: Log = None,
+    no_log: NoLog = False,
     out: Annotated[Path | None, typer.Option(help="Where the structures of a wish go, once it is confirmed.")] = None,
     model: Annotated[str, typer.Option(help="Generator that a wish goes to.")] = "flow-mp20",
     seed: Annotated[int, typer.Option(help="Same seed, same structures.")] = 0,
@@ -55,11 +62,11 @@ def verb(
         chosen = read_config(config)
         known = open_recipes(recipes, corpus) if asks_how_made(question) else None
         answer = route(question, open_index(corpus, chosen.ranking), recipes=known, backend=open_backend(chosen))
-    if log is not None:
-        from matgen.assistant.monitoring import record
-
-        record(log, question, answer)
     emit(answer.as_dict(), as_json, as_text(answer))
+    if not no_log:
+        from matgen.assistant.monitoring import keep
+
+        keep(question, answer, log)
 
 
 def _wish(text: str, model: str, out: Path | None, seed: int, yes: bool, as_json: bool) -> None:

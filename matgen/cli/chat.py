@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matgen.cli.ask import as_text
+from matgen.cli.ask import Log, NoLog, as_text
 from matgen.cli.console import stdout
 from matgen.errors import MatgenError
 
@@ -19,13 +19,14 @@ def verb(
         Path | None, typer.Option(help="Reported syntheses, JSON lines [default: those of the corpus].")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file that chooses a language model.")] = None,
-    log: Annotated[Path | None, typer.Option(help="Append each answer's scores to this JSONL file.")] = None,
+    log: Log = None,
+    no_log: NoLog = False,
 ) -> None:
     """Ask in the terminal: the literature, the candidates of a run, or for new structures; an empty line ends."""
     from matgen.assistant.backends import open_backend, read_config
     from matgen.assistant.conversation import Conversation
     from matgen.assistant.knowledge import open_index, open_recipes
-    from matgen.assistant.monitoring import record
+    from matgen.assistant.monitoring import keep
 
     chosen = read_config(config)
     index = open_index(corpus, chosen.ranking)
@@ -42,5 +43,5 @@ def verb(
                 stdout.print(reply.command, markup=False)
         elif reply.answer is not None:
             stdout.print(as_text(reply.answer))
-            if log is not None:
-                record(log, line, reply.answer)
+            if not no_log:
+                keep(line, reply.answer, log)

@@ -11,14 +11,17 @@ from matgen.cli.console import Json, emit
 
 
 def verb(
-    log: Annotated[Path, typer.Argument(help="Log that 'matgen ask --log' wrote.")],
+    log: Annotated[
+        Path | None,
+        typer.Argument(help="Log that 'matgen ask' and 'matgen chat' wrote [default: $MATGEN_HOME/answers.jsonl]."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write an HTML page with the curves.")] = None,
     as_json: Json = False,
 ) -> None:
     """Summarise the log of answers, and plot it."""
-    from matgen.assistant.monitoring import plot, read_log, summary
+    from matgen.assistant.monitoring import default_log, plot, read_log, summary
 
-    rows = read_log(log)
+    rows = read_log(log or default_log())
     if out is not None:
         plot(rows, out)
     emit(summary(rows), as_json)

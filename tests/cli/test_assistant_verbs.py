@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from matgen.assistant.corpus import Corpus
 from matgen.assistant.knowledge import knowledge
-from matgen.assistant.monitoring import read_log
+from matgen.assistant.monitoring import default_log, read_log
 from matgen.cli import app
 
 NOTE = (
@@ -50,6 +50,24 @@ def test_a_chat_answers_line_by_line_and_logs_what_it_answered(home):
     (row,) = read_log(log)
     assert (row["backend"], row["refused"], row["groundedness"]) == ("extractive", False, 5)
     assert json.loads(verb("monitor", log, "--json"))["answers"] == 1
+
+
+def test_grades_are_kept_unless_the_user_says_no(home):
+    verb("corpus", "add", home / "note.md")
+    question = "Below which temperature is barium titanate ferroelectric?"
+    verb("ask", question, "--no-log")
+    assert not default_log().exists()
+    verb("ask", question)
+    (row,) = read_log(default_log())
+    assert (row["question"], row["groundedness"]) == (question, 5)
+    assert json.loads(verb("monitor", "--json"))["answers"] == 1
+
+
+def test_an_answer_survives_a_log_that_cannot_be_written(home, caplog):
+    verb("corpus", "add", home / "note.md")
+    default_log().mkdir()
+    assert "393 K. [1]" in verb("ask", "Below which temperature is barium titanate ferroelectric?")
+    assert "could not be kept" in caplog.text
 
 
 @contextmanager
