@@ -130,9 +130,14 @@ def test_a_structure_is_a_function_of_its_code():
     codes = np.random.default_rng(0).normal(size=(2, 64)).tolist()
     items = [{"code": c, "seed": 0, "model": "vae-mp20", "options": {"steps": 3}} for c in (*codes, codes[0])]
     together, alone = decode(items), decode(items[1:2])[0]
-    assert together[0] == together[2] != together[1]
-    assert together[1]["numbers"] == alone["numbers"]
-    assert np.allclose(together[1]["cell"], alone["cell"], atol=0.02)  # batches round differently
+    # Rows of a batch, and batches, round differently on some processors.
+    for one, other, atol in ((together[0], together[2], 1e-4), (together[1], alone, 0.02)):
+        assert one["numbers"] == other["numbers"]
+        assert np.allclose(one["cell"], other["cell"], atol=atol)
+    assert np.allclose(together[0]["frac"], together[2]["frac"], atol=1e-4)
+    assert len(together[0]["frac"]) != len(together[1]["frac"]) or not np.allclose(
+        together[0]["frac"], together[1]["frac"], atol=1e-2
+    )
 
 
 def test_a_model_learns_from_conditions():
