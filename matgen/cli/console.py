@@ -30,7 +30,9 @@ def emit(result: dict[str, Any], as_json: bool, text: str = "") -> None:
     if as_json:
         sys.stdout.write(json.dumps(_finite(result), indent=2, default=str, allow_nan=False) + "\n")
     else:
-        stdout.print(text or "\n".join(f"{key}: {value}" for key, value in result.items()))
+        # Words are wrapped for a terminal only: a file or a pipe gets its lines, such as paths, whole.
+        lines = text or "\n".join(f"{key}: {value}" for key, value in result.items())
+        stdout.print(lines, soft_wrap=not sys.stdout.isatty())
 
 
 def _finite(value: Any) -> Any:
