@@ -26,7 +26,7 @@ HOSTILE = (
     '"><img src=x onerror=alert(1)>',
     "'--></script></style><svg onload=alert(1)>",
     "javascript:alert(1)",
-    "{{ 7*7 }}{% raw %}",
+    "{{ 7*1117 }}{% raw %}",
     "]]>\u2028<iframe src=//evil.example>",
 )
 
@@ -174,7 +174,7 @@ def test_hostile_records_stay_text(folder):
         assert not [name for name in attrs if name.startswith("on")]
         assert attrs.get("href", "#").startswith(("#", "data:"))
     assert "alert(1)" in page.words()
-    assert "49" not in re.findall(r"alert\S*|\{\{.*?\}\}|\b49\b", page.words())
+    assert "7819" not in page.words()  # the product, which a template engine would put there
 
 
 def test_the_success_count_needs_all_four_columns(folder):
