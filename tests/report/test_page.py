@@ -174,7 +174,7 @@ def test_hostile_records_stay_text(folder):
         assert not [name for name in attrs if name.startswith("on")]
         assert attrs.get("href", "#").startswith(("#", "data:"))
     assert "alert(1)" in page.words()
-    assert "7819" not in page.words()  # the product, which a template engine would put there
+    assert not re.search(r"\b7819\b", page.words())  # the product, which a template engine would put there
 
 
 def test_the_success_count_needs_all_four_columns(folder):
