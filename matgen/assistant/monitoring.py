@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matgen.assistant.judging import METRICS, judge
-from matgen.errors import DataError
+from matgen.errors import DataError, MissingPackageError
 from matgen.runtime import content_id, write_text
 
 if TYPE_CHECKING:
@@ -28,14 +28,21 @@ def default_log() -> Path:
 
 
 def keep(question: str, answer: Answer, file: str | Path | None = None) -> None:
-    """:func:`record` in the user's file, or in the default one, which may be unwritable without loss of the answer."""
-    if file is not None:
-        record(file, question, answer)
-        return
+    """:func:`record` in the user's file, or else in the default one, for want of which no answer fails.
+
+    Raises:
+        DataError: The file that the user named cannot be written.
+    """
     try:
-        record(default_log(), question, answer)
+        record(file or default_log(), question, answer)
     except OSError as error:
+        if file is not None:
+            raise DataError(
+                f"the grades cannot be kept ({error}).", where=str(file), fix="Name another --log."
+            ) from error
         log.warning("the grades of this answer could not be kept: %s", error)
+    except MissingPackageError as error:
+        log.warning("this answer was not graded: %s", error)
 
 
 def record(file: str | Path, question: str, answer: Answer) -> dict[str, Any]:

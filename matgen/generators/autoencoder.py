@@ -105,6 +105,8 @@ class Autoencoder(Generator):
             candidates: Codes to choose from.
             source: From standard normal noise (S, C) to codes (S, C).
         """
+        for request in requests:
+            request.require_honoured_by(self.conditions, self.name)
         streams = Streams(rng.seed, f"{rng.name}/code", rng.start).many(len(requests))
         masks = masking(constraints)
         counts = [candidates if self.chooses(request, masks) else 1 for request in requests]
@@ -136,8 +138,6 @@ class Autoencoder(Generator):
             source: From standard normal noise (S, C) to codes (S, C); :meth:`draw_codes` where not given.
             options: As for :meth:`decode`.
         """
-        for request in requests:
-            request.require_honoured_by(self.conditions, self.name)
         codes = self.fittest_codes(
             requests, rng=rng, constraints=constraints, candidates=candidates, source=source or self.draw_codes
         )

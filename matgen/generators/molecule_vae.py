@@ -241,8 +241,6 @@ class MoleculeVAE(Autoencoder, MoleculeLanguage):
             source: From standard normal noise to codes; :meth:`draw_codes` where not given.
             options: As of :meth:`decode_smiles`.
         """
-        for request in requests:
-            request.require_honoured_by(self.conditions, self.name)
         codes = self.fittest_codes(
             requests, rng=rng, constraints=constraints, candidates=candidates, source=source or self.draw_codes
         )

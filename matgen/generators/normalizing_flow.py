@@ -51,9 +51,7 @@ class NormalizingFlow(LatentGenerator):
     def __init__(
         self, transforms: int = 6, width: int = 128, bins: int = 8, contrast: float = 0.0, **settings: Any
     ) -> None:
-        # Cards from before there was a contrast stay as they are.
-        own: dict[str, Any] = {"contrast": contrast} if contrast else {}
-        super().__init__(transforms=transforms, width=width, bins=bins, **own, **settings)
+        super().__init__(transforms=transforms, width=width, bins=bins, contrast=contrast, **settings)
         zuko = require("zuko", "latent")
         if contrast and self.proposes != "crystals":
             raise ConfigError("only crystals have elements to permute.", where="contrast", fix="Leave it 0.")
