@@ -14,7 +14,7 @@ from matgen.features.composition import FEATURE_NAMES, composition_features
 from matgen.surrogates.base import SURROGATES
 from matgen.surrogates.boosting import Boosting, BoostingConfig
 from matgen.surrogates.forest import Forest, ForestConfig
-from matgen.surrogates.vector import Head, VectorSurrogate
+from matgen.surrogates.vector import Head, VectorConfig, VectorSurrogate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BlendConfig:
+class BlendConfig(VectorConfig):
     """Settings of a forest and of boosted trees whose answers are averaged.
 
     Args:

@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from matgen.features.composition import FEATURE_NAMES, composition_features
 from matgen.surrogates.base import SURROGATES
 from matgen.surrogates.forest import Trees
-from matgen.surrogates.vector import PARTS, Head, VectorSurrogate, parts
+from matgen.surrogates.vector import PARTS, Head, VectorConfig, VectorSurrogate, parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ SMALLEST_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
-class BoostingConfig:
+class BoostingConfig(VectorConfig):
     """Settings of boosted trees.
 
     Args:

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.optimize import lsq_linear
 from scipy.stats import norm
 
+from matgen.surrogates.novelty import UNLIKE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -74,7 +76,7 @@ class ErrorModel:
         weights: w₀ and the K exponents.
         floor: Smallest signal that counts, so that logarithms stay finite.
         scale: Split-conformal factor of all rows together.
-        regions: That of each region with at least 100 calibrating rows.
+        regions: That of each region with at least 100 calibrating rows, and of what is unlike the training data.
     """
 
     weights: tuple[float, ...]
@@ -103,9 +105,28 @@ class ErrorModel:
         return cls(tuple(_exponents(design, target).tolist()), floor, 1.0)._scaled(scores, held.regions)
 
     def calibrated(self, held: Judged) -> ErrorModel:
-        """The same exponents with conformal factors of rows that neither the model nor the exponents have seen."""
-        bare = replace(self, scale=1.0, regions={})
-        return self._scaled(held.errors / bare.std(held.signals), held.regions)
+        """The same exponents with conformal factors of rows that neither the model nor the exponents have seen.
+
+        What is unlike the training data keeps its factor where those rows hold too little of it.
+        """
+        new = self._scaled(self.scores(held), held.regions)
+        kept = {name: scale for name, scale in self.regions.items() if name == UNLIKE}
+        return replace(new, regions=kept | dict(new.regions))
+
+    def scores(self, held: Judged) -> np.ndarray:
+        """(S,) errors in units of what is expected of them before scaling."""
+        return np.asarray(held.errors / replace(self, scale=1.0, regions={}).std(held.signals))
+
+    def beyond(self, far: Judged) -> ErrorModel:
+        """With a factor of its own, never a smaller one, for what is unlike the training data.
+
+        Args:
+            far: Rows judged by models that learned from nothing like them; with fewer than 100 nothing changes.
+        """
+        if len(far) < LEAST_OF_REGION:
+            return self
+        scale = max(self.scale, conformal_quantile(self.scores(far)) / Z_LEVEL)
+        return replace(self, regions={**self.regions, UNLIKE: scale})
 
     @classmethod
     def of(cls, card: Mapping[str, Any]) -> ErrorModel:

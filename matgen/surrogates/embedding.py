@@ -19,7 +19,7 @@ from matgen.surrogates.base import SURROGATES, Prediction
 from matgen.surrogates.boosting import Boosting, BoostingConfig
 from matgen.surrogates.process import Process, ProcessConfig
 from matgen.surrogates.settings import checked_settings
-from matgen.surrogates.vector import Head, VectorSurrogate
+from matgen.surrogates.vector import Head, VectorConfig, VectorSurrogate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ _MEMORY: OrderedDict[str, np.ndarray] = OrderedDict()
 
 
 @dataclass(frozen=True)
-class EmbeddingConfig:
+class EmbeddingConfig(VectorConfig):
     """Settings of :class:`EmbeddingSurrogate`.
 
     Args:

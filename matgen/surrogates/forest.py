@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from matgen.features.composition import FEATURE_NAMES, composition_features
 from matgen.surrogates.base import SURROGATES
-from matgen.surrogates.vector import Head, VectorSurrogate
+from matgen.surrogates.vector import Head, VectorConfig, VectorSurrogate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ class Trees:
 
 
 @dataclass(frozen=True)
-class ForestConfig:
+class ForestConfig(VectorConfig):
     """Settings of a random forest.
 
     Args:

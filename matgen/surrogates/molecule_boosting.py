@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from matgen.features.molecules import DESCRIPTORS, compositions, descriptors, fingerprints
 from matgen.surrogates.base import SURROGATES
 from matgen.surrogates.boosting import Boosted
-from matgen.surrogates.vector import Head, VectorSurrogate
+from matgen.surrogates.vector import Head, VectorConfig, VectorSurrogate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class BoostingConfig:
+class BoostingConfig(VectorConfig):
     """Settings of :class:`MoleculeBoosting`.
 
     Args:

@@ -17,7 +17,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from matgen.features.composition import FEATURE_NAMES, MAX_Z, composition_features, fractions
 from matgen.surrogates.base import SURROGATES
-from matgen.surrogates.vector import PARTS, Head, VectorSurrogate, parts
+from matgen.surrogates.vector import PARTS, Head, VectorConfig, VectorSurrogate, parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ JITTER = 1e-6
 
 
 @dataclass(frozen=True)
-class ProcessConfig:
+class ProcessConfig(VectorConfig):
     """Settings of a Gaussian process.
 
     Args:

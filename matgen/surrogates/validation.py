@@ -17,6 +17,7 @@ from matgen.features.composition import amounts, composition_features, fractions
 from matgen.features.molecules import compositions, descriptors, fingerprints
 from matgen.surrogates.base import SURROGATES, Prediction
 from matgen.surrogates.conformal import Z_LEVEL
+from matgen.surrogates.novelty import clusters
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -44,10 +45,7 @@ def fold_labels(materials: Sequence[Any], split: Split, folds: int, rng: np.rand
     if not 2 <= folds <= len(materials):
         raise ConfigError(f"{folds} folds of {len(materials)} rows cannot be made.", where="folds")
     if split == "cluster":
-        from sklearn.cluster import KMeans
-
-        seed = int(rng.integers(2**31))
-        return np.asarray(KMeans(folds, n_init=3, random_state=seed).fit_predict(fractions(materials)))
+        return clusters(fractions(materials), folds, rng)
     units = np.unique([_unit(material, split, row) for row, material in enumerate(materials)], return_inverse=True)[1]
     order = rng.permutation(int(units.max()) + 1)
     return np.asarray(order[units] % folds)

@@ -6,17 +6,20 @@ Shapes: S materials, D vector size, K signals of uncertainty.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from matgen.errors import ConfigError
+from matgen.features.composition import fractions
 from matgen.surrogates.base import Prediction, Surrogate
 from matgen.surrogates.conformal import ErrorModel, Judged
 from matgen.surrogates.domain import REFERENCES, Domain, known_elements
-from matgen.surrogates.ensemble import checked_values
+from matgen.surrogates.ensemble import LEAST_ROWS, checked_values
+from matgen.surrogates.novelty import UNLIKE, Novelty, clusters
 from matgen.surrogates.regions import regions
 from matgen.surrogates.settings import checked_settings
 from matgen.surrogates.storage import read_weights, write_weights
@@ -25,13 +28,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from _typeshed import DataclassInstance
     from pymatgen.core import Composition, Structure
 
     from matgen.data.property import Property
 
 PARTS = 5
 """Into so many parts the rows are cut; what is said of a part comes from a head that learned from the others."""
+
+
+@dataclass(frozen=True)
+class VectorConfig:
+    """What the settings of all surrogates on vectors share.
+
+    Args:
+        clusters: Into so many clusters of element fractions the rows are cut, and each is judged by a head that learned
+            from the others, so that intervals hold of chemistry that was not learned from too. Fits take so many times
+            longer; 0 leaves it out.
+    """
+
+    clusters: Annotated[int, Field(ge=0)] = field(default=0, kw_only=True)
 
 
 class Head(ABC):
@@ -68,12 +83,16 @@ class Head(ABC):
 
 @dataclass(frozen=True)
 class Calibrated:
-    """All that a fit yields: the head, what the data looked like, the error model, and the spread of the values."""
+    """All that a fit yields: the head, what the data looked like, the error model, and the spread of the values.
+
+    ``novelty`` is None where regions of chemistry make no sense, and in models from before it was measured.
+    """
 
     head: Head
     domain: Domain
     errors: ErrorModel
     scale: float
+    novelty: Novelty | None
 
 
 class VectorSurrogate(Surrogate):
@@ -87,7 +106,8 @@ class VectorSurrogate(Surrogate):
     """
 
     name: ClassVar[str]
-    config_class: ClassVar[type[DataclassInstance]]
+    config_class: ClassVar[type[VectorConfig]]
+    config: VectorConfig
 
     def __init__(self, prop: Property, **config: Any) -> None:
         self.prop, self.config = prop, checked_settings(self.config_class, config, self.name)
@@ -128,6 +148,9 @@ class VectorSurrogate(Surrogate):
     ) -> None:
         """Learn, and calibrate out of sample; ``folder`` is not needed, a head is quick."""
         values = checked_values(values, len(structures))
+        named = self.regions(structures)
+        if named is None and self.config.clusters:
+            raise ConfigError("molecules have no clusters of chemistry.", where="clusters", fix="Set it to 0.")
         vectors = self.vectors(structures)
         scale = float(values.std() or 1.0)
         head = self.head()
@@ -137,13 +160,18 @@ class VectorSurrogate(Surrogate):
         first, second = np.array_split(order, 2)
         domain = Domain.fit(near[first], near[second], known_elements(self.compositions(structures)))
         referred = np.isin(np.arange(len(values)), first[:REFERENCES])
-        order = order[np.isfinite(mean[order])]
-        relative = domain.distance(near[order], referred[order]) / (domain.threshold or 1.0)
-        signals = np.column_stack([signals[order], relative * scale])
-        wrong = np.abs(values - self._possible(mean))[order]
-        named = self.regions(structures)
-        errors = ErrorModel.fit(Judged(signals, wrong, None if named is None else named[order]), 1e-3 * scale)
-        self.fitted = Calibrated(head, domain, errors, scale)
+        judging = order[np.isfinite(mean[order])]
+        relative = domain.distance(near[judging], referred[judging]) / (domain.threshold or 1.0)
+        signals = np.column_stack([signals[judging], relative * scale])
+        wrong = np.abs(values - self._possible(mean))[judging]
+        errors = ErrorModel.fit(Judged(signals, wrong, None if named is None else named[judging]), 1e-3 * scale)
+        if named is None:
+            self.fitted = Calibrated(head, domain, errors, scale, None)
+            return
+        novelty = Novelty.fit(*np.array_split(fractions(self.compositions(structures))[order], 2))
+        self.fitted = Calibrated(head, domain, errors, scale, novelty)
+        if self.config.clusters:
+            self.errors = errors.beyond(self._left_out(structures, values, rng))
 
     def predict(self, structures: Sequence[Structure | Composition]) -> Prediction:
         """Mean, calibrated standard deviation and domain."""
@@ -155,14 +183,17 @@ class VectorSurrogate(Surrogate):
         if not len(structures):
             return Prediction(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool), np.zeros(0))
         mean, signals, distance = self._signals(vectors)
-        std = fitted.errors.std(signals, self.regions(structures))
-        inside = fitted.domain.contains(distance, self.compositions(structures))
-        return Prediction(self._possible(mean), std, inside, distance / (fitted.domain.threshold or 1.0))
+        compositions = self.compositions(structures)
+        inside, relative = fitted.domain.contains(distance, compositions), distance / (fitted.domain.threshold or 1.0)
+        if fitted.novelty is not None:
+            new = fitted.novelty.relative(fractions(compositions))
+            inside, relative = inside & (new <= 1), np.maximum(relative, new)
+        return Prediction(self._possible(mean), fitted.errors.std(signals, self._named(structures)), inside, relative)
 
     def judge(self, structures: Sequence[Structure | Composition], values: np.ndarray) -> Judged:
         """Signals of uncertainty and errors on materials that were not learned from."""
         mean, signals, _ = self._signals(self.vectors(structures))
-        return Judged(signals, np.abs(values - self._possible(mean)), self.regions(structures))
+        return Judged(signals, np.abs(values - self._possible(mean)), self._named(structures))
 
     def spread(self, structures: Sequence[Structure | Composition]) -> np.ndarray:
         """(S,) the head's own standard deviation, before calibration."""
@@ -172,6 +203,8 @@ class VectorSurrogate(Surrogate):
         """Write the arrays of head and domain, and ``card.json``; ``facts`` join the card."""
         fitted = self._fitted()
         arrays = {f"head.{key}": value for key, value in fitted.head.arrays().items()} | fitted.domain.arrays()
+        if fitted.novelty is not None:
+            arrays |= fitted.novelty.arrays()
         card = {"surrogate": self.name, "property": self.prop.name, "unit": self.prop.unit, **facts}
         card |= {"config": asdict(self.config), "scale": fitted.scale, "errors": asdict(fitted.errors)}
         self.card = write_weights(folder, {key: torch.from_numpy(value) for key, value in arrays.items()}, card)
@@ -185,7 +218,8 @@ class VectorSurrogate(Surrogate):
         head = model.head()
         head.restore({key.removeprefix("head."): value for key, value in arrays.items() if key.startswith("head.")})
         model.card = card
-        model.fitted = Calibrated(head, Domain.of(arrays), ErrorModel.of(card["errors"]), card["scale"])
+        errors = ErrorModel.of(card["errors"])
+        model.fitted = Calibrated(head, Domain.of(arrays), errors, card["scale"], Novelty.of(arrays))
         return model
 
     @property
@@ -206,6 +240,38 @@ class VectorSurrogate(Surrogate):
         distance = fitted.domain.distance(self.near(vectors))
         relative = distance / (fitted.domain.threshold or 1.0)
         return mean, np.column_stack([signals, relative * fitted.scale]), distance
+
+    def _named(self, structures: Sequence[Any]) -> np.ndarray | None:
+        """(S,) regions of chemistry, but that of what is unlike the training data where a material is."""
+        names, novelty = self.regions(structures), self._fitted().novelty
+        if names is None or novelty is None or not len(names):
+            return names
+        return np.where(novelty.relative(fractions(self.compositions(structures))) > 1, UNLIKE, names)
+
+    def _left_out(
+        self, structures: Sequence[Structure | Composition], values: np.ndarray, rng: np.random.Generator
+    ) -> Judged:
+        """What models of this kind say of clusters that they have not learned from, where it is unlike what they have.
+
+        Leave one cluster out: Meredig et al., Mol. Syst. Des. Eng. 3, 819 (2018).
+        """
+        cluster = clusters(fractions(self.compositions(structures)), self.config.clusters, rng)
+        signals, errors = [], []
+        for label in np.unique(cluster):
+            rest, out = np.flatnonzero(cluster != label).tolist(), np.flatnonzero(cluster == label).tolist()
+            if len(rest) < LEAST_ROWS:
+                continue
+            model = type(self)(self.prop, **asdict(replace(self.config, clusters=0)))
+            model.fit([structures[i] for i in rest], values[rest], rng=rng)
+            judged = model.judge([structures[i] for i in out], values[out])
+            far = judged.chosen(np.flatnonzero(judged.regions == UNLIKE))
+            signals.append(far.signals)
+            errors.append(far.errors)
+        if not errors:
+            raise ConfigError(
+                f"{len(values)} rows are too few to leave clusters out.", where="clusters", fix="Set it to 0."
+            )
+        return Judged(np.concatenate(signals), np.concatenate(errors))
 
     def _possible(self, mean: np.ndarray) -> np.ndarray:
         return np.clip(mean, self.prop.lower, self.prop.upper)
