@@ -37,6 +37,7 @@ def ingest_verb(
     name: Annotated[str, typer.Option(help="Name of the data set.")] = "",
     seconds: Annotated[float, typer.Option(help="Time limit for one row.")] = 5.0,
     max_atoms: Annotated[int, typer.Option(help="Refuse larger structures.")] = 1000,
+    max_volume: Annotated[float, typer.Option(help="Refuse crystals of more volume per atom, Å³.")] = 300.0,
     molecules: Annotated[
         Pairs,
         typer.Option(
@@ -50,6 +51,7 @@ def ingest_verb(
 ) -> None:
     """Judge each row of a source: keep it, repair it, or quarantine it with a reason."""
     from matgen.data.ingest import WORKER_MEMORY, ingest, ingest_options
+    from matgen.data.plausibility import Limits
     from matgen.execution import Pool
 
     options = ingest_options(
@@ -61,7 +63,7 @@ def ingest_verb(
         licence=licence,
         name=name,
         seconds=seconds,
-        limits={"atoms": max_atoms},
+        limits={"atoms": max_atoms, "volume": (Limits.volume[0], max_volume)},
         molecules=_pairs("--molecules", molecules),
     )
     with Pool(workers, memory=WORKER_MEMORY) as pool:

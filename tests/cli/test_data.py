@@ -1,5 +1,6 @@
 import json
 
+from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from matgen.cli import app
@@ -33,3 +34,10 @@ def test_units_and_names_are_given_as_pairs(tmp_path):
     result = json.loads(call("ingest", tmp_path / "x.csv", "--out", tmp_path / "d", *words).stdout)
     assert result["kept"] == 3
     assert json.loads(call("show", tmp_path / "d", "--json").stdout)["properties"]["e_form"]["min"] == -3.0
+
+
+def test_a_crystal_of_much_empty_space_is_kept_on_request(tmp_path):
+    Structure(Lattice.cubic(9), ["Cs", "I"], [[0, 0, 0], [0.5] * 3]).to(filename=str(tmp_path / "porous.cif"))
+    words = ("ingest", tmp_path / "porous.cif", "--json", "--out")
+    assert json.loads(call(*words, tmp_path / "d").stdout)["reasons"] == {"absurd volume": 1}
+    assert json.loads(call(*words, tmp_path / "e", "--max-volume", 400).stdout)["kept"] == 1
