@@ -1,14 +1,12 @@
 """Bond-valence sums: how far atoms are from their oxidation states.
 
-Shapes: S systems, A atoms of a system, E pairs within reach, K elements of a composition, M assignments, Z atomic
-numbers (0 to 118).
+Shapes: S systems, A atoms of a system, ΣA of all, E pairs within reach, M assignments, Z atomic numbers (0 to 118).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import product
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
 from matgen.elements import N_NUMBERS, OxidationTable, oxidation_states, smact_electronegativity, symbols
 from matgen.errors import ConfigError
+from matgen.features.neighbourhood import Neighbourhood
 from matgen.features.neighbours import pairs_within, usable
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     import torch
     from pymatgen.core import Structure
     from torch_geometric.data import Batch
+
+    from matgen.features.neighbourhood import Pairs
 
 SOFTNESS = 0.37
 """b in Å, the same for all pairs (Brown and Altermatt, Acta Cryst. B 41, 244, 1985)."""
@@ -75,51 +76,68 @@ class BondValence(Constraint):
         """(S,) ``max(0, GII - high)`` in valence units."""
         import torch
 
-        found = []
-        for i in range(batch.num_graphs):
-            mine = batch.batch == i
-            cell, frac, kinds = batch.cell[i], batch.frac[mine], batch.numbers[mine]
-            charges = valences(tuple(kinds.tolist()), self.oxidation_states)
-            plain = frac.detach().cpu().double().numpy(), cell.detach().cpu().double().numpy()
-            if not usable(*plain) or charges is None:
-                found.append(self._blank(cell) if usable(*plain) else cell.new_tensor(BLANK))
-                continue
-            centre, other, image = (torch.as_tensor(x, device=frac.device) for x in pairs_within(*plain, REACH))
-            vectors = (frac[other] + image.to(frac) - frac[centre]) @ cell
-            sums = _sums(vectors, centre, other, kinds)
-            index, _ = _instability(sums, kinds, torch.as_tensor(charges).to(frac))
-            found.append((index - self.high).clamp_min(0))
-        return torch.stack(found)
+        around, kinds = Neighbourhood.of(batch), batch.numbers.cpu().numpy()
+        charges = [valences(tuple(z.tolist()), self.oxidation_states) for z in around.split(kinds)]
+        known = around.usable & np.array([rows is not None for rows in charges])
+        pairs = around.within(np.where(known, REACH, 0.0))
+        state, above = self._states(around, kinds, charges, known, pairs)
+        pairs = pairs[above[pairs.system] & (state[pairs.centre] * state[pairs.other] < 0)]
+        length = torch.as_tensor(bond_lengths()[kinds[pairs.centre], kinds[pairs.other]]).to(batch.cell)
+        valence = torch.exp((length - pairs.lengths(batch)) / SOFTNESS)
+        centre = torch.as_tensor(pairs.centre, device=valence.device)
+        sums = valence.new_zeros(len(kinds)).index_add(0, centre, valence)
+        squared = (sums - torch.as_tensor(np.abs(state)).to(sums)).square()
+        mean = squared.new_zeros(len(known)).index_add(0, batch.batch, squared) / batch.ptr.diff()
+        excess = mean.clamp_min(1e-12).sqrt() - self.high
+        blank = np.where(around.usable & (known | (self.others == "pass")), 0.0, BLANK)
+        counts = torch.as_tensor(above, device=excess.device)
+        return torch.where(counts, excess.clamp_min(0), torch.as_tensor(blank).to(excess))
 
-    def _blank(self, cell: torch.Tensor) -> torch.Tensor:
-        """The penalty of a structure without an index, which no change of the cell lowers."""
-        return (BLANK if self.others == "reject" else 0.0) + 0.0 * cell.sum()
+    def _states(
+        self,
+        around: Neighbourhood,
+        kinds: np.ndarray,
+        charges: Sequence[np.ndarray | None],
+        known: np.ndarray,
+        pairs: Pairs,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(ΣA,) oxidation states with the smallest index, 0 where unknown, and (S,) whether that is too large.
+
+        Args:
+            around: The atoms.
+            kinds: (ΣA,) atomic numbers.
+            charges: Possible assignments of each system.
+            known: (S,) which systems have an index.
+            pairs: Those within reach.
+        """
+        state, above = np.zeros(len(kinds)), np.zeros(len(known), dtype=bool)
+        received = around.split(_received(pairs.distance, pairs.centre, pairs.other, kinds))
+        for i, rows in enumerate(charges):
+            if rows is not None and known[i]:
+                mine = slice(around.first[i], around.first[i + 1])
+                index, best = _instability(received[i], kinds[mine], rows)
+                state[mine], above[i] = rows[best, kinds[mine]], index > self.high
+        return state, above
 
     def _judge(self, structure: Structure) -> tuple[float, str | None]:
-        import torch
-
         frac, cell = structure.frac_coords, structure.lattice.matrix
         if not usable(frac, cell):
             return float("inf"), "the cell is degenerate or not finite, so it has no bond valences"
-        kinds = torch.tensor(structure.atomic_numbers)
+        kinds = np.array(structure.atomic_numbers)
         charges = valences(tuple(kinds.tolist()), self.oxidation_states)
         if charges is None:
             formula = structure.composition.reduced_formula
             return float("nan"), None if self.others == "pass" else f"{formula} has no oxidation states to compare with"
         centre, other, image = pairs_within(frac, cell, REACH)
-        vectors = torch.as_tensor((frac[other] + image - frac[centre]) @ cell)
-        sums = _sums(vectors, torch.as_tensor(centre), torch.as_tensor(other), kinds)
-        index, row = _instability(sums, kinds, torch.as_tensor(charges))
-        score = float(index)
-        return score, None if score <= self.high else self._why(score, sums, kinds, charges[row])
+        distance = np.linalg.norm((frac[other] + image - frac[centre]) @ cell, axis=1)
+        received = _received(distance, centre, other, kinds)
+        score, row = _instability(received, kinds, charges)
+        return score, None if score <= self.high else self._why(score, received, kinds, charges[row])
 
-    def _why(self, score: float, sums: torch.Tensor, kinds: torch.Tensor, charges: np.ndarray) -> str:
-        import torch
-
-        charge = torch.as_tensor(charges)
-        found = _valence(sums, kinds, charge)
-        worst = int((found - charge[kinds].abs()).abs().argmax())
-        symbol, wanted, has = symbols()[int(kinds[worst])], float(charge[kinds[worst]]), float(found[worst])
+    def _why(self, score: float, received: np.ndarray, kinds: np.ndarray, charge: np.ndarray) -> str:
+        found = _sums(received, kinds, charge)
+        worst = int(np.abs(found - np.abs(charge[kinds])).argmax())
+        symbol, wanted, has = symbols()[kinds[worst]], float(charge[kinds[worst]]), float(found[worst])
         word = "overbonded" if has > abs(wanted) else "underbonded"
         return (
             f"the global instability index is {score:.2f} valence units, above the highest allowed {self.high:g}: "
@@ -127,36 +145,34 @@ class BondValence(Constraint):
         )
 
 
-def _sums(vectors: torch.Tensor, centre: torch.Tensor, other: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
-    """(A, K) valence that each atom receives from neighbours of each element of the composition, in rising order.
+def _received(distance: np.ndarray, centre: np.ndarray, other: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """(A, Z) valence that each atom receives from neighbours of each element.
 
     Args:
-        vectors: (E, 3) Å.
+        distance: (E,) Å.
         centre: (E,) atom that receives.
         other: (E,) its neighbour.
         kinds: (A,) atomic numbers.
     """
-    import torch
-
-    length = torch.tensor(bond_lengths()).to(vectors)[kinds[centre], kinds[other]]
-    distance = vectors.square().sum(-1).clamp_min(1e-12).sqrt()  # the root has no gradient at zero
-    valence = torch.exp((length - distance) / SOFTNESS)
-    present, element = kinds.unique(return_inverse=True)
-    return vectors.new_zeros(len(kinds), len(present)).index_put((centre, element[other]), valence, accumulate=True)
+    valence = np.exp((bond_lengths()[kinds[centre], kinds[other]] - distance) / SOFTNESS)
+    place = centre * N_NUMBERS + kinds[other]
+    return np.bincount(place, valence, minlength=len(kinds) * N_NUMBERS).reshape(-1, N_NUMBERS)
 
 
-def _valence(sums: torch.Tensor, kinds: torch.Tensor, charges: torch.Tensor) -> torch.Tensor:
+def _sums(received: np.ndarray, kinds: np.ndarray, charges: np.ndarray) -> np.ndarray:
     """(..., A) bond-valence sums over neighbours whose charge ``charges (..., Z)`` has the other sign."""
-    opposite = charges[..., kinds, None] * charges[..., None, kinds.unique()] < 0
-    return (sums * opposite).sum(-1)
+    present = np.unique(kinds)
+    opposite = charges[..., kinds, None] * charges[..., None, present] < 0
+    found: np.ndarray = (received[:, present] * opposite).sum(-1)
+    return found
 
 
-def _instability(sums: torch.Tensor, kinds: torch.Tensor, charges: torch.Tensor) -> tuple[torch.Tensor, int]:
+def _instability(received: np.ndarray, kinds: np.ndarray, charges: np.ndarray) -> tuple[float, int]:
     """The smallest index of all assignments ``charges (M, Z)``, and which one has it."""
-    difference = _valence(sums, kinds, charges) - charges[:, kinds].abs()
-    squared = difference.square().mean(-1)
+    difference = _sums(received, kinds, charges) - np.abs(charges[:, kinds])
+    squared = (difference**2).mean(-1)
     best = int(squared.argmin())
-    return squared[best].clamp_min(1e-12).sqrt(), best
+    return float(np.sqrt(squared[best])), best
 
 
 @cache
@@ -185,15 +201,20 @@ def valences(kinds: tuple[int, ...], table: OxidationTable) -> np.ndarray | None
     None where there is none, or an element has no bond-valence parameters.
     """
     present, atoms = np.unique(kinds, return_counts=True)
-    if np.isnan(np.diagonal(bond_lengths())[present]).any():
-        return None
     scale = smact_electronegativity()[present]
-    rows = []
-    for states in product(*(oxidation_states(table)[symbols()[z]] for z in present)):
-        charge = np.array(states)
-        if len(charge) < 2 or charge @ atoms != 0 or not scale[charge > 0].max() < scale[charge < 0].min():
-            continue
-        row = np.zeros(N_NUMBERS)
-        row[present] = charge
-        rows.append(row)
-    return np.stack(rows) if rows else None
+    if np.isnan(np.diagonal(bond_lengths())[present]).any() or np.isnan(scale).any():
+        return None
+    states = [oxidation_states(table)[symbols()[z]] for z in present]
+    found = []
+    # Each assignment in order belongs to one cut of the scale: cations up to it, anions above.
+    for cut in np.unique(scale)[:-1]:
+        sided = [[q for q in known if (q > 0) == (x <= cut)] for known, x in zip(states, scale, strict=True)]
+        every = np.stack([x.ravel() for x in np.meshgrid(*sided, indexing="ij")], axis=1)
+        found.append(every[every @ atoms == 0])
+    charges = np.concatenate([np.zeros((0, len(present))), *found])
+    if not len(charges):
+        return None
+    rows = np.zeros((len(charges), N_NUMBERS))
+    rows[:, present] = charges
+    rows.flags.writeable = False
+    return rows

@@ -1,12 +1,19 @@
-"""The shape of the cell: angles, ratio of edges, height."""
+"""The shape of the cell: angles, ratio of edges, height.
+
+Shapes: S systems.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
 from matgen.errors import ConfigError
+from matgen.features.distances import reduction
+from matgen.features.occupation import niggli_change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +27,16 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class _Shape:
-    """Measures of one cell.
+    """Measures of S cells.
 
     Args:
-        angles: (3,) between b and c, a and c, a and b, in degrees.
-        ratio: Of the longest to the shortest edge.
-        height: Smallest distance between opposite faces, Å.
+        whole: (S,) whether the vectors span a volume; the rest means nothing where they do not.
+        angles: (S, 3) between b and c, a and c, a and b, in degrees.
+        ratio: (S,) of the longest to the shortest edge.
+        height: (S,) smallest distance between opposite faces, Å.
     """
 
+    whole: torch.Tensor
     angles: torch.Tensor
     ratio: torch.Tensor
     height: torch.Tensor
@@ -74,62 +83,64 @@ class CellShape(Constraint):
         """Pass where all limits are kept."""
         import torch
 
-        found = [self._judge(torch.tensor(s.lattice.matrix, dtype=torch.float64)) for s in structures]
+        cells = np.array([s.lattice.matrix for s in structures], dtype=float).reshape(-1, 3, 3)
+        shape = self._shape(torch.from_numpy(cells))
+        values = torch.stack([shape.height, shape.ratio, shape.angles.amin(-1), shape.angles.amax(-1)], dim=-1)
+        rows = zip(shape.whole.tolist(), values.tolist(), self._excess(shape).tolist(), strict=True)
+        found = [self._judge(*row) for row in rows]
         return Verdict.of([score for score, _ in found], [reason for _, reason in found])
 
     def penalty(self, batch: Batch) -> torch.Tensor:
-        """(S,) sum of relative excesses, without unit."""
+        """(S,) sum of relative excesses, without unit; 1 where the cell is degenerate or not finite."""
         import torch
 
-        shapes = [self._shape(cell) for cell in batch.cell]
-        return torch.stack(
-            [batch.cell.new_ones(()) if shape is None else self._excess(shape).sum() for shape in shapes]
-        )
+        shape = self._shape(batch.cell)
+        return torch.where(shape.whole, self._excess(shape).sum(-1), 1.0)
 
-    def _judge(self, cell: torch.Tensor) -> tuple[float, str | None]:
-        shape = self._shape(cell)
-        if shape is None:
+    def _judge(self, whole: bool, values: list[float], excess: list[float]) -> tuple[float, str | None]:
+        """Score and reason from height, ratio, smallest and largest angle, and the excess of each."""
+        if not whole:
             return 0.0, "the cell is degenerate: its vectors do not span a volume"
+        height, ratio, smallest, largest = values
         words = (
-            f"the cell is {float(shape.height):.2f} Å high, less than the allowed {self.min_height:g} Å",
-            f"its longest edge is {float(shape.ratio):.1f} times the shortest, more than the allowed "
-            f"{self.max_ratio:g} times",
-            f"its angle of {float(shape.angles.min()):.1f}° is below the smallest allowed {self.min_angle:g}°",
-            f"its angle of {float(shape.angles.max()):.1f}° is above the largest allowed {self.max_angle:g}°",
+            f"the cell is {height:.2f} Å high, less than the allowed {self.min_height:g} Å",
+            f"its longest edge is {ratio:.1f} times the shortest, more than the allowed {self.max_ratio:g} times",
+            f"its angle of {smallest:.1f}° is below the smallest allowed {self.min_angle:g}°",
+            f"its angle of {largest:.1f}° is above the largest allowed {self.max_angle:g}°",
         )
-        broken = [word for word, excess in zip(words, self._excess(shape).tolist(), strict=True) if excess > 0]
-        return float(shape.height), "; ".join(broken) or None
+        return height, "; ".join(word for word, x in zip(words, excess, strict=True) if x > 0) or None
 
     def _excess(self, shape: _Shape) -> torch.Tensor:
-        """(4,) relative excess over each limit: height, ratio, smallest and largest angle."""
+        """(S, 4) relative excess over each limit: height, ratio, smallest and largest angle."""
         import torch
 
         return torch.stack(
             [
                 1 - shape.height / self.min_height,
                 shape.ratio / self.max_ratio - 1,
-                1 - shape.angles.min() / self.min_angle,
-                shape.angles.max() / self.max_angle - 1,
-            ]
+                1 - shape.angles.amin(-1) / self.min_angle,
+                shape.angles.amax(-1) / self.max_angle - 1,
+            ],
+            dim=-1,
         ).clamp_min(0)
 
-    def _shape(self, cell: torch.Tensor) -> _Shape | None:
-        """Measures of a cell (3, 3); None where it is degenerate or not finite."""
+    def _shape(self, cells: torch.Tensor) -> _Shape:
+        """Measures of cells (S, 3, 3); a cube stands in for those that are degenerate or not finite."""
         import torch
 
-        from matgen.features.distances import reduction
-        from matgen.features.occupation import niggli_change
-
-        plain = cell.detach().cpu().double().numpy()
-        if reduction(plain) is None:
-            return None
+        plain = cells.detach().cpu().double().numpy()
+        whole = np.array([reduction(cell) is not None for cell in plain], dtype=bool)
+        usable = torch.as_tensor(whole, device=cells.device)
+        cells = torch.where(usable[:, None, None], cells, torch.eye(3).to(cells))
         if self.reduced:
-            cell = torch.as_tensor(niggli_change(plain)).to(cell) @ cell
-        first, second = cell[[1, 0, 0]], cell[[2, 2, 1]]
+            change = [niggli_change(cell) if ok else np.eye(3) for cell, ok in zip(plain, whole, strict=True)]
+            cells = torch.as_tensor(np.array(change).reshape(-1, 3, 3)).to(cells) @ cells
+        first, second = cells[:, [1, 0, 0]], cells[:, [2, 2, 1]]
         area = torch.linalg.cross(first, second).square().sum(-1).clamp_min(_TINY).sqrt()
-        edges = cell.square().sum(-1).clamp_min(_TINY).sqrt()
+        edges = cells.square().sum(-1).clamp_min(_TINY).sqrt()
         return _Shape(
+            whole=usable,
             angles=torch.rad2deg(torch.atan2(area, (first * second).sum(-1))),
-            ratio=edges.max() / edges.min(),
-            height=torch.linalg.det(cell).abs() / area.max(),
+            ratio=edges.amax(-1) / edges.amin(-1),
+            height=torch.linalg.det(cells).abs() / area.amax(-1),
         )

@@ -1,6 +1,6 @@
 """How many neighbours atoms have.
 
-Shapes: S systems, A atoms of a system, E ordered pairs.
+Shapes: S systems, A atoms of a system, ΣA of all, E ordered pairs, Z atomic numbers (0 to 118).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from matgen.constraints.base import CONSTRAINTS, Constraint, Role, Verdict
 from matgen.constraints.oxidation import Rule, nearest_neutral, reduced_counts
 from matgen.elements import number, symbols
 from matgen.errors import ConfigError
-from matgen.features.distances import shortest_distances_of_batch
-from matgen.features.neighbours import OVERLAP, bonding_radii, bonds, pairs_within, usable
+from matgen.features.neighbourhood import Neighbourhood
+from matgen.features.neighbours import OVERLAP, bonding_radii, bonds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import torch
     from pymatgen.core import Structure
     from torch_geometric.data import Batch
+
+    from matgen.features.neighbourhood import Pairs
 
 BLANK = 1.0
 """Penalty of a cell that is degenerate or not finite, Å."""
@@ -103,54 +105,63 @@ class Coordination(Constraint):
         import torch
 
         self.require_role("penalty")
-        shortest, _ = shortest_distances_of_batch(batch)
-        found = []
-        for i in range(batch.num_graphs):
-            mine = batch.batch == i
-            cell, frac, kinds = batch.cell[i], batch.frac[mine], tuple(batch.numbers[mine].tolist())
-            if not usable(_array(frac), _array(cell)):
-                found.append(cell.new_tensor(BLANK))
-                continue
-            radii = torch.as_tensor(bonding_radii(kinds)).to(frac)
-            short = OVERLAP * (radii[:, None] + radii) - shortest[i, : len(kinds), : len(kinds)]
-            overlap = short.clamp_min(0).tril().sum()
-            found.append(overlap if overlap > 0 else self._misfit(frac, cell, kinds))
-        return torch.stack(found)
+        around, kinds = Neighbourhood.of(batch), batch.numbers.cpu().numpy()
+        radii, (low, high) = bonding_radii(kinds), self._limits()[:, kinds]
+        reach = 2 * self.factor * np.array([r.max(initial=0.0) for r in around.split(radii)])
+        pairs, counts = self._neighbours(around, kinds, radii, low, reach)
+        summed = radii[pairs.centre] + radii[pairs.other]
+        close = pairs.distance < OVERLAP * summed
+        crowded = np.bincount(pairs.system[close], minlength=len(reach)) > 0
+        # Where atoms overlap, bonds cannot be told; only that counts.
+        counts &= ~crowded[pairs.system]
+        beyond = pairs.distance - self.factor * summed
+        rank = _ranks(pairs.centre, np.where(counts, beyond, np.inf))
+        missing = counts & (rank < low[pairs.centre]) & (beyond > 0)
+        surplus = counts & (rank >= high[pairs.centre]) & (beyond <= 0)
+        judged = np.flatnonzero(close | missing | surplus)
+        limit = np.where(close, OVERLAP, self.factor) * summed
+        sign, offset = np.where(missing, 1.0, -1.0), np.where(close, 0.0, ON_THE_LIMIT)
+        share = np.where(close, 0.5, 1.0)  # both orders of a pair that overlaps
+        at, sense, more, part = (torch.as_tensor(x[judged]).to(batch.cell) for x in (limit, sign, offset, share))
+        off = part * (more + sense * (pairs[judged].lengths(batch) - at)).clamp_min(0)
+        return around.summed(pairs.system[judged], off, BLANK)
 
-    def _misfit(self, frac: torch.Tensor, cell: torch.Tensor, kinds: tuple[int, ...]) -> torch.Tensor:
-        """The penalty of one system in which bonds can be told."""
-        import torch
+    def _limits(self) -> np.ndarray:
+        """(2, Z) smallest and largest number of neighbours by atomic number."""
+        return np.array([self.windows.get(symbol, (self.low, self.high)) for symbol in symbols()]).T
 
-        windows = [self.windows.get(symbols()[z], (self.low, self.high)) for z in kinds]
-        low, high = np.array(windows).T
-        radii = bonding_radii(kinds)
-        pairs = self._pairs(_array(frac), _array(cell), radii, kinds, low)
-        centre, other, image = (torch.as_tensor(x, device=frac.device) for x in pairs)
-        vectors = (frac[other] + image.to(frac) - frac[centre]) @ cell
-        limit = torch.as_tensor(self.factor * (radii[pairs[0]] + radii[pairs[1]])).to(frac)
-        beyond = vectors.square().sum(-1).clamp_min(1e-12).sqrt() - limit
-        rank = torch.as_tensor(_ranks(pairs[0], _array(beyond)), device=frac.device)
-        missing = (rank < torch.as_tensor(low, device=frac.device)[centre]) & (beyond > 0)
-        surplus = (rank >= torch.as_tensor(high, device=frac.device)[centre]) & (beyond <= 0)
-        return beyond[missing].sum() + (ON_THE_LIMIT - beyond[surplus]).sum() + 0.0 * cell.sum()
+    def _neighbours(
+        self, around: Neighbourhood, kinds: np.ndarray, radii: np.ndarray, low: np.ndarray, reach: np.ndarray
+    ) -> tuple[Pairs, np.ndarray]:
+        """Pairs, and which of them (E,) can count, among those each atom's ``low (ΣA,)`` nearest ones.
 
-    def _pairs(
-        self, frac: np.ndarray, cell: np.ndarray, radii: np.ndarray, kinds: tuple[int, ...], low: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pairs that can count, among them each atom's ``low (A,)`` nearest ones; as of :func:`pairs_within`."""
-        sign, reach = _signs(kinds), self.factor * 2 * float(radii.max())
+        Args:
+            around: The atoms.
+            kinds: (ΣA,) atomic numbers.
+            radii: (ΣA,) Å.
+            low: (ΣA,) least number of neighbours.
+            reach: (S,) Å, where to begin.
+        """
+        atoms, signs = len(kinds), [_signs(tuple(z.tolist())) for z in around.split(kinds)]
+        signed = np.array([sign is not None for sign in signs])
+        cation = np.concatenate(
+            [np.zeros(len(z), dtype=bool) if x is None else x for x, z in zip(signs, around.split(kinds), strict=True)]
+        )
         while True:
-            centre, other, image = pairs_within(frac, cell, reach)
-            vectors = (frac[other] + image - frac[centre]) @ cell
-            near = (vectors**2).sum(1) <= (self.factor * (radii[centre] + radii[other])) ** 2
-            opposite = np.ones(len(centre), dtype=bool) if sign is None else sign[centre] != sign[other]
-            every = np.bincount(centre[near], minlength=len(frac))
+            pairs = around.within(reach)
+            summed = radii[pairs.centre] + radii[pairs.other]
+            near = pairs.distance <= self.factor * summed
+            opposite = ~signed[pairs.system] | (cation[pairs.centre] != cation[pairs.other])
+            every = np.bincount(pairs.centre[near], minlength=atoms)
             # As in the check: neighbours of its own sign alone count, unless they are too few, too.
-            alone = (np.bincount(centre[near & opposite], minlength=len(frac)) == 0) & (every >= low)
-            counts = opposite | alone[centre]
-            if (np.bincount(centre[counts], minlength=len(frac)) >= low).all():
-                return centre[counts], other[counts], image[counts]
-            reach *= 1.5
+            alone = (np.bincount(pairs.centre[near & opposite], minlength=atoms) == 0) & (every >= low)
+            counts = opposite | alone[pairs.centre]
+            short = np.bincount(pairs.centre[counts], minlength=atoms) < low
+            crowded = np.bincount(pairs.system[pairs.distance < OVERLAP * summed], minlength=len(reach)) > 0
+            wider = around.usable & ~crowded & np.array([few.any() for few in around.split(short)])
+            if not wider.any():
+                return pairs, counts
+            reach = np.where(wider, 1.5 * reach, reach)
 
     def _judge(self, structure: Structure) -> tuple[float, str | None]:
         counted = self._by_crystal_nn(structure) if self.method == "crystal_nn" else self._by_radii(structure)
@@ -216,11 +227,6 @@ def _signs(kinds: tuple[int, ...]) -> np.ndarray | None:
     sign: np.ndarray = np.array([min(found[1][symbols()[z]]) > 0 for z in kinds])
     sign.flags.writeable = False
     return sign
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.detach().cpu().double().numpy()
-    return array
 
 
 def _words(symbol: str, found: int, low: int, high: int, atoms: int) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from matgen.constraints.base import CONSTRAINTS, Constraint, Verdict
 from matgen.elements import covalent_radius, symbols
 from matgen.errors import ConfigError
-from matgen.features.distances import shortest_distances, shortest_distances_of_batch
+from matgen.features.distances import shortest_distances
+from matgen.features.neighbourhood import Neighbourhood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import torch
     from pymatgen.core import Structure
     from torch_geometric.data import Batch
+
+BLANK = 1.0
+"""Penalty of a cell that is degenerate or not finite, Å²."""
 
 
 @CONSTRAINTS.register("min_distance")
@@ -29,8 +33,8 @@ class MinDistance(Constraint):
     Trans. 2008, 2832. With ``radius_factor=0`` and ``absolute=0.5`` this is the field's structural validity (Xie et
     al., arXiv:2110.06197), made stricter in one point: an atom's own images count.
 
-    The score is the smallest distance in units of its limit: 1 or more passes. The penalty is the sum over pairs of
-    the squared shortfall, in Å².
+    The score is the smallest distance in units of its limit: 1 or more passes. The penalty is the sum over pairs,
+    each periodic image by itself, of the squared shortfall, in Å².
 
     Args:
         absolute: Limit for every pair, Å.
@@ -56,15 +60,19 @@ class MinDistance(Constraint):
         return Verdict.of([score for score, _ in found], [reason for _, reason in found])
 
     def penalty(self, batch: Batch) -> torch.Tensor:
-        """(S,) Sum over pairs of ``max(0, limit - distance)²`` in Å²."""
+        """(S,) Sum over pairs of ``max(0, limit - distance)²`` in Å²; 1 for a cell that is degenerate or not finite."""
         import torch
-        from torch_geometric.utils import to_dense_batch
 
-        distance, real = shortest_distances_of_batch(batch)
-        numbers, _ = to_dense_batch(batch.numbers, batch.batch, batch_size=batch.num_graphs)
-        limit = torch.as_tensor(self.limits()).to(distance)[numbers[:, :, None], numbers[:, None]]
-        short = (limit - distance).clamp_min(0).square()
-        return torch.where(real, short, torch.zeros_like(short)).tril().sum((1, 2))
+        around, limits = Neighbourhood.of(batch), self.limits()
+        kinds = batch.numbers.cpu().numpy()
+        largest = [limits[np.ix_(z, z)].max(initial=0.0) for z in map(np.unique, around.split(kinds))]
+        pairs = around.within(np.array(largest))
+        limit = limits[kinds[pairs.centre], kinds[pairs.other]]
+        near = pairs.distance < limit
+        pairs, limit = pairs[near], limit[near]
+        short = (torch.as_tensor(limit).to(batch.cell) - pairs.lengths(batch)).clamp_min(0)
+        # Each pair comes in both orders.
+        return around.summed(pairs.system, short.square() / 2, BLANK)
 
     def limits(self) -> np.ndarray:
         """(119, 119) limit in Å by the two atomic numbers."""

@@ -1,25 +1,18 @@
-"""Shortest distances between atoms of periodic cells: in NumPy for checks, differentiable in torch for penalties.
+"""Shortest distances between atoms of periodic cells.
 
 The cell is Minkowski-reduced first, so that thin and skewed cells, in which an atom may come close to its own images,
-are treated exactly. Shapes: S systems, A atoms (of the largest system).
+are treated exactly. Shapes: A atoms.
 """
 
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
 
 import moyopy
 import numpy as np
 
-if TYPE_CHECKING:
-    import torch
-    from torch_geometric.data import Batch
-
 IMAGES = np.array(list(product((-1, 0, 1), repeat=3)))
 """(27, 3) translations among which the nearest image lies when the cell is Minkowski-reduced."""
-
-_TINY = 1e-12
 
 
 def shortest_distances(frac: np.ndarray, cell: np.ndarray) -> np.ndarray:
@@ -56,34 +49,6 @@ def nearest_distances(difference: np.ndarray, cell: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum((vectors**2).sum(-1) + squared.min(-1), 0))
 
 
-def shortest_distances_of_batch(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same for a batch, differentiable in ``frac`` and ``cell``; gradients flow through the nearest image.
-
-    Args:
-        batch: ``frac (ΣA, 3)``, ``cell (S, 3, 3)`` Å with rows a, b, c.
-
-    Returns:
-        ``distance (S, A, A)`` in Å, and ``real (S, A, A)``, False where either atom is padding.
-    """
-    import torch
-    from torch_geometric.utils import to_dense_batch
-
-    frac, present = to_dense_batch(batch.frac, batch.batch, batch_size=batch.num_graphs)
-    finite = torch.isfinite(frac).all(-1).all(-1)
-    found = [reduction(c) for c in batch.cell.detach().double().cpu().numpy()]
-    usable = finite & torch.tensor([change is not None for change in found], device=frac.device)
-    change = torch.as_tensor(np.stack([np.eye(3) if c is None else c for c in found])).to(batch.cell)
-    cell, frac = change @ batch.cell, frac @ torch.linalg.inv(change)
-    difference = frac[:, :, None] - frac[:, None]
-    difference = difference - difference.round()
-    images = [nearest_images(*pair) for pair in zip(_array(difference), _array(cell), strict=True)]
-    difference = difference + torch.as_tensor(np.stack(images)).to(difference)
-    squared = (difference @ cell[:, None]).square().sum(-1)
-    distance = squared.clamp_min(_TINY).sqrt()  # the root has no gradient at zero
-    distance = torch.where(usable[:, None, None], distance, torch.zeros_like(distance))
-    return distance, present[:, :, None] & present[:, None]
-
-
 def nearest_images(difference: np.ndarray, cell: np.ndarray) -> np.ndarray:
     """Translation that brings each pair of atoms closest; an atom's own place does not count for itself.
 
@@ -108,8 +73,3 @@ def reduction(cell: np.ndarray) -> np.ndarray | None:
         return np.asarray(moyopy.minkowski_reduce(cell.tolist())[1], dtype=float).T
     except ValueError:  # moyo's answer to vectors that span no volume or are not finite
         return None
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.detach().cpu().numpy()
-    return array

@@ -94,24 +94,45 @@ def neighbour_edges(
     Returns:
         ``receiver (E,)`` position in ``centres``, sorted; ``sender (E,)`` atom index; ``vector (E, 3)`` Å.
     """
-    radius = 1.25 * (3 * (neighbours + 1) * structure.volume / len(structure) / (4 * pi)) ** (1 / 3)
+    radius = float(first_radius(structure.volume / len(structure), neighbours))
     while True:
-        radius = min(radius, FARTHEST)
         sites = [structure[int(i)] for i in centres]
         receiver, sender, image, distance = structure.get_neighbor_list(radius, sites, exclude_self=False)
         itself = (sender == centres[receiver]) & (image == 0).all(axis=1)
-        order = np.lexsort((distance, receiver))
-        order = order[~itself[order]]
-        receiver, sender, image, distance = receiver[order], sender[order], image[order], distance[order]
-        first = np.searchsorted(receiver, np.arange(len(centres)))
-        count = np.diff(np.append(first, len(receiver)))
+        receiver, sender, image, distance = (x[~itself] for x in (receiver, sender, image, distance))
+        nearest, count = shells(receiver, distance, len(centres), neighbours)
         if radius >= FARTHEST or count.min() >= neighbours:
             break
-        radius *= 1.4
-    last = first + np.minimum(count, neighbours) - 1
-    reach = np.where(count > 0, SHELL * np.append(distance, 0.0)[last], 0.0)
-    keep = distance <= reach[receiver]
-    receiver, sender, image = receiver[keep], sender[keep], image[keep]
+        radius = min(1.4 * radius, FARTHEST)
+    receiver, sender, image = receiver[nearest], sender[nearest], image[nearest]
     frac = structure.frac_coords
     vector = (frac[sender] + image - frac[centres[receiver]]) @ structure.lattice.matrix
     return receiver, sender, vector
+
+
+def first_radius(room: float | np.ndarray, neighbours: int) -> np.ndarray:
+    """Å within which an atom most likely has so many neighbours, for ``room`` Å³ an atom."""
+    return np.minimum(1.25 * (3 * (neighbours + 1) * np.asarray(room) / (4 * pi)) ** (1 / 3), FARTHEST)
+
+
+def shells(
+    receiver: np.ndarray, distance: np.ndarray, receivers: int, neighbours: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which edges lead to the nearest neighbours, in whole shells.
+
+    Args:
+        receiver: (E,) of each edge.
+        distance: (E,) Å.
+        receivers: N.
+        neighbours: k, the least number of neighbours where there are so many.
+
+    Returns:
+        Indices of edges, sorted by receiver and distance; and how many edges each receiver has to choose from (N,).
+    """
+    order = np.lexsort((distance, receiver))
+    receiver, distance = receiver[order], distance[order]
+    first = np.searchsorted(receiver, np.arange(receivers))
+    count = np.diff(np.append(first, len(receiver)))
+    last = first + np.minimum(count, neighbours) - 1
+    reach = np.where(count > 0, SHELL * np.append(distance, 0.0)[last], 0.0)
+    return order[distance <= reach[receiver]], count

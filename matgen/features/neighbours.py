@@ -33,19 +33,22 @@ def usable(frac: np.ndarray, cell: np.ndarray) -> bool:
     return bool(np.isfinite(frac).all()) and reduction(cell) is not None
 
 
-def pairs_within(frac: np.ndarray, cell: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pairs_within(
+    frac: np.ndarray, cell: np.ndarray, reach: float, change: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All ordered pairs of atoms within reach, periodic images included.
 
     Args:
         frac: (A, 3) fractional coordinates.
         cell: (3, 3) Å with rows a, b, c, not degenerate.
         reach: Å.
+        change: Of the cell to its reduced form, as of :func:`matgen.features.distances.reduction`, where it is known.
 
     Returns:
         ``centre (E,)`` and ``other (E,)``, indices of atoms, and ``image (E, 3)``, whole translations of the other.
     """
     # In a reduced cell few images need to be looked at, however skewed the given one is.
-    change = reduction(cell)
+    change = reduction(cell) if change is None else change
     if change is None:
         raise ValueError("the cell is degenerate")
     reduced = change @ cell

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch_geometric.data import Batch
 
+from matgen.features.neighbourhood import Neighbourhood
 from matgen.nn.cell import stretch
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ STRENGTH = 1.5
 BEGIN = 0.5
 """Time from which predicted crystals are good enough to be corrected."""
 
+INTERVAL = 0.1
+"""Time that a correction covers; penalties cost more than what predicted crystals change in less would tell them."""
+
 LONGEST = 0.5
 """Largest displacement of one correction: Å for an atom, standard deviations for a number of the cell."""
 
@@ -37,6 +41,9 @@ _BEYOND = 1e-9
 """Added to a penalty, so that a quadratic one is left behind, not only neared."""
 
 _TINY = 1e-12
+
+_ROUNDING = 1e-6
+"""In units of the interval; times are sums of steps."""
 
 
 @dataclass(frozen=True)
@@ -71,31 +78,66 @@ class Guidance:
             cell: (S, 6) standardised.
             real: (S, A), False on padding.
         """
+        cell, sizes = cell.detach(), real.sum(1)
+        basis = stretch(self.model.restore(cell, sizes))
+        found = []
+        with torch.enable_grad():
+            batch = batch_of(numbers, frac.detach(), basis, real)
+            batch.neighbourhood = Neighbourhood(batch)
+            leaves = batch.frac.requires_grad_(), batch.cell.requires_grad_()
+            for constraint in self.constraints:
+                penalty = constraint.penalty(batch)
+                if penalty.requires_grad and (penalty > 0).any():
+                    down = torch.autograd.grad(penalty.sum(), leaves, allow_unused=True)
+                    found.append((penalty.detach().to(frac), *map(_known, down, leaves)))
         moved, changed = torch.zeros_like(frac), torch.zeros_like(cell)
-        for constraint in self.constraints:
-            step = self._step(constraint, numbers, frac, cell, real)
-            if step is not None:
-                moved, changed = moved + step[0], changed + step[1]
+        if not found:
+            return moved, changed
+        basis = basis.detach()
+        metric = torch.linalg.inv(basis @ basis.mT)
+        shapes = self._in_cell(cell, sizes, torch.stack([of_basis for _, _, of_basis in found]))
+        for (penalty, of_atoms, _), shape in zip(found, shapes, strict=True):
+            along = torch.zeros_like(frac)
+            along[real] = of_atoms
+            natural = along @ metric
+            squared = (along * natural).sum((1, 2)) + shape.square().sum(1)
+            length = self.strength * torch.where(penalty > 0, penalty + _BEYOND, penalty) / squared.clamp_min(_TINY)
+            furthest = torch.maximum((natural @ basis).norm(dim=-1).amax(1), shape.abs().amax(1))
+            length = torch.minimum(length, LONGEST / furthest.clamp_min(_TINY))
+            moved = moved - length[:, None, None] * natural
+            changed = changed - length[:, None] * shape
         return moved, changed
 
-    def _step(
-        self, constraint: Constraint, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor
-    ) -> tuple[Tensor, Tensor] | None:
+    def _in_cell(self, cell: Tensor, sizes: Tensor, of_basis: Tensor) -> Tensor:
+        """(C, S, 6) gradients with respect to the standardised cell, from those with respect to the vectors.
+
+        Args:
+            cell: (S, 6) standardised.
+            sizes: (S,) numbers of atoms.
+            of_basis: (C, S, 3, 3) gradients of C penalties.
+        """
+        many = len(of_basis)
         with torch.enable_grad():
-            f, c = frac.detach().requires_grad_(), cell.detach().requires_grad_()
-            basis = stretch(self.model.restore(c, real.sum(1)))
-            penalty = constraint.penalty(batch_of(numbers, f, basis, real))
-            if not penalty.requires_grad or not (penalty > 0).any():
-                return None
-            down = torch.autograd.grad(penalty.sum(), (f, c), allow_unused=True)
-        along, shape = (torch.zeros_like(x) if g is None else g.nan_to_num() for x, g in zip((f, c), down, strict=True))
-        basis, penalty = basis.detach(), penalty.detach().to(frac)
-        natural = along @ torch.linalg.inv(basis @ basis.mT)
-        squared = (along * natural).sum((1, 2)) + shape.square().sum(1)
-        length = self.strength * torch.where(penalty > 0, penalty + _BEYOND, penalty) / squared.clamp_min(_TINY)
-        furthest = torch.maximum((natural @ basis).norm(dim=-1).amax(1), shape.abs().amax(1))
-        length = torch.minimum(length, LONGEST / furthest.clamp_min(_TINY))
-        return -length[:, None, None] * natural, -length[:, None] * shape
+            c = cell.repeat(many, 1).requires_grad_()
+            basis = stretch(self.model.restore(c, sizes.repeat(many)))
+            (down,) = torch.autograd.grad(basis, c, of_basis.flatten(0, 1))
+        return down.nan_to_num().view(many, *cell.shape)
+
+
+def _known(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if gradient is None else gradient.nan_to_num()
+
+
+def due(now: float, then: float) -> float:
+    """Share of its displacement that a predicted crystal takes in the step between two times; 0 where none is due.
+
+    The last step in each interval from :data:`BEGIN` on takes the share of all of them, (then - begun) / (1 - begun).
+    """
+    before, after = (int((t - BEGIN) / INTERVAL + _ROUNDING) for t in (now, then))
+    if now < BEGIN or after <= before:
+        return 0.0
+    begun = BEGIN + before * INTERVAL
+    return (then - begun) / (1 - begun)
 
 
 def batch_of(numbers: Tensor, frac: Tensor, basis: Tensor, real: Tensor) -> Batch:

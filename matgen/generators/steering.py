@@ -13,7 +13,7 @@ import torch
 
 from matgen.constraints.symmetry import SymmetryWish
 from matgen.generators.dense import Crystals
-from matgen.generators.guidance import BEGIN, SETTLING, Guidance, batch_of
+from matgen.generators.guidance import SETTLING, Guidance, batch_of, due
 from matgen.generators.paths import shortest
 from matgen.nn.cell import log_stretch, stretch
 
@@ -206,7 +206,8 @@ class Steering:
     ) -> tuple[Tensor, Tensor] | None:
         """What guidance adds to coordinates and cell in a step.
 
-        The predicted crystal moves down the penalties; the step takes its share (then - now) / (1 - now) of that.
+        The predicted crystal moves down the penalties; the step takes its share of that, see
+        :func:`matgen.generators.guidance.due`.
 
         Args:
             ends: Predicted coordinates (S, A, 3) and standardised cells (S, 6) at time 1.
@@ -215,11 +216,11 @@ class Steering:
             now: Time before the step.
             then: Time after it.
         """
-        if not self.guidance.constraints or now < BEGIN:
+        share = due(now, then)
+        if not self.guidance.constraints or not share:
             return None
         likely = logits.masked_fill(self.model.elements == 0, -torch.inf).argmax(-1)
         kinds = torch.where(numbers > 0, numbers, likely) * self.real
-        share = (then - now) / (1 - now)
         moved, changed = self.guidance.displacement(kinds, *ends, self.real)
         return share * moved, share * changed
 
@@ -243,9 +244,13 @@ class Steering:
     def finish(self, numbers: Tensor, frac: Tensor, cell: Tensor) -> Crystals:
         """The finished crystals: settled under the penalties, and projected in double precision."""
         frac, cell = frac.double(), cell.double()
+        left = torch.arange(len(cell))
         for _ in range(SETTLING if self.guidance.constraints else 0):
-            moved, changed = self.guidance.displacement(numbers, frac, cell, self.real)
-            if not moved.any() and not changed.any():
+            some = self.guidance.displacement(numbers[left], frac[left], cell[left], self.real[left])
+            moved, changed = torch.zeros_like(frac), torch.zeros_like(cell)
+            moved[left], changed[left] = some
+            left = torch.nonzero(moved.flatten(1).any(1) | changed.any(1)).ravel()
+            if not len(left):
                 break
             frac, cell = self.keep(frac, frac + moved, cell + changed)
         restored = self.model.restore(cell, self.real.sum(1))

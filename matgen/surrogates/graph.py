@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch_geometric.data import Batch, Data
+from pymatgen.core import Composition
+from torch_geometric.data import Batch
 
-from matgen.data.structures import from_data
+from matgen.elements import symbols
 from matgen.errors import ConfigError
-from matgen.features.graph import neighbour_edges, to_graph
+from matgen.features.graph import FARTHEST, first_radius, shells, to_graph
+from matgen.features.neighbourhood import Neighbourhood
 from matgen.surrogates.base import SURROGATES
 from matgen.surrogates.ensemble import DeepEnsemble, EnsembleConfig
 from matgen.surrogates.network import GraphNetwork
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Structure
     from torch import Tensor, nn
+    from torch_geometric.data import Data
 
 
 @dataclass(frozen=True)
@@ -75,47 +79,50 @@ class GraphEnsemble(DeepEnsemble):
             batch.vector = batch.vector * (1 + strain[batch.batch[batch.edge_index[1]]]) + jitter
         return batch
 
-    def predict_tensors(self, systems: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    def predict_tensors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Predict for crystals in tensors, differentiable in their positions and cells.
 
         Args:
-            systems: ``numbers (A,)``, ``frac (A, 3)``, ``cell (3, 3)`` Å of each of S crystals.
+            batch: S crystals, of which no cell is degenerate: ``numbers (ΣA,)``, ``frac (ΣA, 3)``, ``cell (S, 3, 3)``.
 
         Returns:
             Mean (S,) with gradient, standard deviation (S,) and whether the training data resemble each (S,) without.
         """
         if self.errors is None or self.domain is None:
             raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
-        structures = [
-            from_data(Data(numbers=n, frac=f.detach(), cell=c.detach()[None], pbc=_PBC)) for n, f, c in systems
+        around = Neighbourhood.of(batch)
+        compositions = [
+            Composition(Counter(symbols()[z] for z in kinds.tolist())) for kinds in around.split(batch.numbers.numpy())
         ]
-        graphs = Batch.from_data_list([self._graph(*pair) for pair in zip(systems, structures, strict=True)])
+        graphs = self._graphs(batch, around)
         outputs = [network(graphs) for network in self.networks]
         scaled = torch.stack([mean.double() for mean, _, _ in outputs]).mean(0)
         mean = (self.offset + self.scale * scaled).clamp(self.prop.lower, self.prop.upper)
         means, widths = (np.stack([out[k].detach().double().numpy() for out in outputs]) for k in (0, 1))
         _, signals, distance = self._combined(means, np.exp(widths), outputs[0][2].detach().numpy(), self.domain)
-        known = torch.from_numpy(self.domain.contains(distance, structures))
-        std = self.errors.std(signals, self.regions(structures))
+        known = torch.from_numpy(self.domain.contains(distance, compositions))
+        std = self.errors.std(signals, self.regions(compositions))
         return mean, torch.from_numpy(std), known
 
-    def _graph(self, system: tuple[Tensor, Tensor, Tensor], structure: Structure) -> Data:
-        """Graph of all atoms with vectors that follow ``frac`` and ``cell``."""
-        numbers, free, cell = system
-        atoms = len(structure)
-        receiver, sender, vector = neighbour_edges(structure, np.arange(atoms), self.config.neighbours)
-        frac = structure.frac_coords
-        images = np.rint(vector @ np.linalg.inv(structure.lattice.matrix) - frac[sender] + frac[receiver])
-        # The structure's coordinates are wrapped into the cell, the given ones need not be.
-        wrapped = free + torch.from_numpy(np.rint(frac - free.detach().numpy())).to(free)
-        to, by = torch.from_numpy(receiver).long(), torch.from_numpy(sender).long()
-        return Data(
-            numbers=numbers,
-            weight=torch.full((atoms,), 1 / atoms),
-            edge_index=torch.stack([by, to]),
-            vector=((wrapped[by] + torch.from_numpy(images).to(free) - wrapped[to]) @ cell).float(),
-            num_nodes=atoms,
+    def _graphs(self, batch: Batch, around: Neighbourhood) -> Batch:
+        """Graphs of all atoms with vectors that follow ``frac`` and ``cell``."""
+        sizes = batch.ptr.diff()
+        room = (batch.cell.detach().double().det().abs() / sizes).numpy()
+        reach = first_radius(room, self.config.neighbours)
+        while True:
+            pairs = around.within(reach)
+            nearest, count = shells(pairs.centre, pairs.distance, len(batch.numbers), self.config.neighbours)
+            few = np.array([n.min() < self.config.neighbours for n in around.split(count)])
+            if not (few & (reach < FARTHEST)).any():
+                break
+            reach = np.where(few, np.minimum(1.4 * reach, FARTHEST), reach)
+        pairs = pairs[nearest]
+        return Batch(
+            batch=batch.batch,
+            ptr=batch.ptr,
+            numbers=batch.numbers,
+            weight=(1 / sizes.float())[batch.batch],
+            edge_index=torch.from_numpy(np.stack([pairs.other, pairs.centre])),
+            vector=pairs.vectors(batch).float(),
+            num_nodes=len(batch.numbers),
         )
-
-
-_PBC = torch.ones(1, 3, dtype=torch.bool)

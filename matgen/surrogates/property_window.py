@@ -15,6 +15,7 @@ import numpy as np
 from matgen.constraints.base import CONSTRAINTS, Constraint, Role, Verdict
 from matgen.data.property import find_property
 from matgen.errors import ConfigError
+from matgen.features.neighbourhood import Neighbourhood
 from matgen.features.neighbours import usable
 from matgen.surrogates.prediction import default_model, surrogate_for
 from matgen.surrogates.storage import read_card, shipped
@@ -108,13 +109,11 @@ class PropertyWindow(Constraint):
         self.require_role("penalty")
         surrogate = self._surrogate()
         assert isinstance(surrogate, GraphEnsemble)  # noqa: S101
-        masks = [batch.batch == i for i in range(batch.num_graphs)]
-        systems = [(batch.numbers[m], batch.frac[m], cell) for m, cell in zip(masks, batch.cell, strict=True)]
-        whole = torch.tensor([usable(f.detach().numpy(), c.detach().numpy()) for _, f, c in systems], dtype=torch.bool)
-        penalty = batch.cell.new_full((len(systems),), STRANGE)
+        whole = torch.from_numpy(Neighbourhood.of(batch).usable)
+        penalty = batch.cell.new_full((len(whole),), STRANGE)
         if not whole.any():
             return penalty
-        mean, std, known = surrogate.predict_tensors([s for s, ok in zip(systems, whole, strict=True) if ok])
+        mean, std, known = surrogate.predict_tensors(batch if whole.all() else _only(batch, whole))
         low, high = (mean.new_tensor(x) for x in self._window())
         missing = (np.log1p(-self.risk) - log_inside((low - mean) / std, (high - mean) / std)).clamp_min(0)
         strange = ~known if self.only_known else torch.zeros_like(known)
@@ -159,6 +158,21 @@ def log_inside(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     low, high = torch.where(flip, -high, low), torch.where(flip, -low, high)
     upper, lower = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
     return upper + torch.log1p(-torch.exp((lower - upper).clamp_max(-1e-12)))
+
+
+def _only(batch: Batch, kept: torch.Tensor) -> Batch:
+    """The systems of a batch that are kept (S,)."""
+    import torch
+    from torch_geometric.data import Batch
+
+    atoms, sizes = kept[batch.batch], batch.ptr.diff()[kept]
+    return Batch(
+        batch=torch.repeat_interleave(torch.arange(len(sizes)), sizes),
+        ptr=torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]),
+        numbers=batch.numbers[atoms],
+        frac=batch.frac[atoms],
+        cell=batch.cell[kept],
+    )
 
 
 def _log_inside(mean: np.ndarray, std: np.ndarray, low: float, high: float) -> np.ndarray:

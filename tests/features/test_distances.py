@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from matgen.constraints.minimum_distance import MinDistance
 from matgen.data.structures import to_batch
-from matgen.features.distances import shortest_distances, shortest_distances_of_batch
+from matgen.features.distances import shortest_distances
 
 REACH = 8
 
@@ -48,14 +48,6 @@ def test_does_not_depend_on_the_choice_of_cell(structure, entries):
     frac = structure.frac_coords @ np.linalg.inv(change) + np.array(entries[:3])
     before = shortest_distances(structure.frac_coords, structure.lattice.matrix)
     assert np.allclose(shortest_distances(frac, cell), before, atol=1e-6)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(crystals(), min_size=1, max_size=3))
-def test_batch_and_single_structures_agree(structures):
-    distance, real = shortest_distances_of_batch(to_batch(structures))
-    for i, s in enumerate(structures):
-        assert np.allclose(distance[i][real[i]].numpy(), shortest_distances(s.frac_coords, s.lattice.matrix).ravel())
 
 
 def test_penalty_pushes_atoms_apart():
