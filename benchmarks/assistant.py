@@ -2,7 +2,7 @@
 
     python benchmarks/assistant.py NAME... [--corpus DIR] [--data DIR] [--limit N] [--gguf FILE] [--out FILE.md]
 
-Names: index, questions, speed, titles, injections, hazards, judge, coherence, agreement, mascqa, recipes, and
+Names: index, encoder, questions, speed, titles, injections, hazards, judge, coherence, agreement, mascqa, recipes, and
 train-judge, which writes the heads. ``--out`` replaces the sections of the measurements that were made and keeps the
 others. The reference data lie beside the checkout; ``index`` builds the corpus that the others read.
 """
@@ -107,6 +107,29 @@ def measure_index(args: argparse.Namespace) -> str:
         f"{added.documents} abstracts became {added.passages} passages in {wall:.0f} s of wall time and {cpu:.0f} s of "
         f"processor time (both cores together). With the 45 full papers and 230 procedures: {len(whole.documents)} "
         f"documents, {len(whole.index.passages)} passages, {len(whole.index.owners)} sentences, {size:.0f} MiB on disk."
+    )
+
+
+def measure_encoder(args: argparse.Namespace) -> str:
+    """Sentences of the corpus in the index's numbers and in the torch model's."""
+    passages = Corpus(args.corpus).index.passages
+    rng = np.random.default_rng(0)
+    chosen = [passages[i] for i in rng.permutation(len(passages))[: args.limit or 1000]]
+    texts = [s.text for p in chosen for s in p.sentences()]
+    encode = encoder()
+    tokens = sum(len(e.ids) for e in encode.tokenizer.encode_batch(texts))
+    spent, found = [], []
+    for rapid in (True, False):
+        encode(texts[:100], rapid=rapid)  # loads the network
+        start = _processor_s()
+        found.append(encode(texts, rapid=rapid))
+        spent.append((_processor_s() - start) / tokens * 1e6)
+    cosines = (found[0] * found[1]).sum(axis=1)
+    low, middle = np.quantile(cosines, [0.001, 0.5])
+    return (
+        f"{len(texts)} sentences of {tokens} tokens: {spent[0]:.0f} µs of processor time a token for the index "
+        f"and {spent[1]:.0f} µs by the torch model. Cosine of the two: median {middle:.4f}, one in a thousand below "
+        f"{low:.4f}, least {cosines.min():.4f}."
     )
 
 
@@ -510,6 +533,7 @@ def measure_recipes(args: argparse.Namespace) -> str:
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "index": measure_index,
+    "encoder": measure_encoder,
     "questions": measure_questions,
     "speed": measure_speed,
     "titles": measure_titles,

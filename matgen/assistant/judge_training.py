@@ -36,10 +36,16 @@ def train_heads(texts: Sequence[str], folder: Path, *, seed: int, sources: str) 
             alone.
         sources: What the texts are, for the card.
     """
+    import torch
     from safetensors.numpy import save_file
 
-    order, order_scores = train_order(texts, np.random.default_rng([seed, 0]))
-    words, words_score = train_words(texts, np.random.default_rng([seed, 1]))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums depend on how many threads share them: a repetition gives the same file
+    try:
+        order, order_scores = train_order(texts, np.random.default_rng([seed, 0]))
+        words, words_score = train_words(texts, np.random.default_rng([seed, 1]))
+    finally:
+        torch.set_num_threads(threads)
     weights = order | {f"words.{key}": value for key, value in words.items()}
     with whole_file(folder / "judge.safetensors") as temporary:
         save_file(weights, temporary)

@@ -107,18 +107,16 @@ _WORD = re.compile(r"[A-Za-z]+")
 def _names(text: str) -> Iterator[tuple[int, str, str]]:
     """Position, name and formula of the names in a text: of up to four words, the longest first."""
     words = [(m.start(), m.end(), m[0].lower()) for m in _WORD.finditer(text)]
-    at = 0
-    while at < len(words):
-        for n in (4, 3, 2, 1):
-            run = words[at : at + n]
-            formula = (
-                _formula_of_name(" ".join(w for _, _, w in run)) if len(run) == n and run[-1][2] in _last() else None
-            )
+    ends = [i for i, (_, _, word) in enumerate(words) if word in _last()]
+    starts = sorted({i - n for i in ends for n in range(min(4, i + 1))})  # elsewhere no name can begin
+    free = 0
+    for at in starts:
+        for last in (i for i in range(min(at + 3, len(words) - 1), at - 1, -1) if words[i][2] in _last()):
+            formula = _formula_of_name(" ".join(w for _, _, w in words[at : last + 1])) if at >= free else None
             if formula:
-                yield run[0][0], text[run[0][0] : run[-1][1]], formula
-                at += n - 1
+                yield words[at][0], text[words[at][0] : words[last][1]], formula
+                free = last + 1
                 break
-        at += 1
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε", "zeta": "ζ", "eta": "η",
@@ -25,6 +26,7 @@ _COMMAND = re.compile(r"\\(?:([A-Za-z]+)\s?|(%))")
 _SPACES = re.compile(r"\\[,;:! ]|~(?=\w)")
 
 
+@lru_cache(maxsize=64)  # the terms, materials and systems of a passage are sought one after the other
 def readable(text: str) -> str:
     r"""Plain text of a passage: ``Bi$_2$Sr$_2$CaCu$_2$O$_{8+\delta}$`` becomes ``Bi2Sr2CaCu2O8+δ``.
 

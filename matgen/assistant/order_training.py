@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matgen.assistant.defects import parts_of
-from matgen.assistant.ordering import LONGEST, OPENING, order_evidence, pair_logits, sentence_features
+from matgen.assistant.ordering import LONGEST, order_evidence, pair_logits, sentence_features
 from matgen.features.sentences import batches, encoder
 
 if TYPE_CHECKING:
@@ -50,18 +50,14 @@ def describe(sentences: Sequence[str]) -> np.ndarray:
     import torch
 
     encode = encoder()
-    encoded = encode.tokenizer.encode_batch(list(sentences))
-    lengths = np.array([sum(e.attention_mask) for e in encoded])
+    tokens = [e.ids for e in encode.tokenizer.encode_batch(list(sentences))]
     found: list[np.ndarray | None] = [None] * len(sentences)
-    for rows in batches(lengths):
-        longest = lengths[rows].max()
-        ids = torch.tensor([encoded[i].ids[:longest] for i in rows])
-        mask = torch.tensor([encoded[i].attention_mask[:longest] for i in rows])
+    for rows in batches(np.array([len(t) for t in tokens])):
+        ids = torch.tensor([tokens[i] for i in rows])
         with torch.inference_mode():
-            out = encode.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        states = torch.stack(out).float().numpy()
-        for place, i in enumerate(rows):
-            found[i] = sentence_features(list(states[:, place, : max(lengths[i], 1 + OPENING)]))
+            out = encode.model(input_ids=ids, output_hidden_states=True).hidden_states
+        for i, states in zip(rows, torch.stack(out, dim=1).float().numpy(), strict=True):
+            found[i] = sentence_features(list(states))
     return np.stack([row for row in found if row is not None])
 
 

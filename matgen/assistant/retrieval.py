@@ -149,8 +149,8 @@ def sentence_vectors(passages: Sequence[Passage]) -> tuple[np.ndarray, np.ndarra
     parts = [(row, sentence) for row, passage in enumerate(passages) for sentence in passage.sentences()]
     titles = {p.document.id: p.document.title for p in passages}
     encode = encoder()
-    known = dict(zip(titles, encode(list(titles.values())), strict=True)) if titles else {}
-    vectors = encode([s.text for _, s in parts])
+    known = dict(zip(titles, encode(list(titles.values()), rapid=True), strict=True)) if titles else {}
+    vectors = encode([s.text for _, s in parts], rapid=True)
     if parts:
         vectors = vectors + TITLE_WEIGHT * np.stack([known[s.document.id] for _, s in parts])
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
