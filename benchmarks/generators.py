@@ -1,7 +1,8 @@
-"""How well the VAE reconstructs, and whether the flow's likelihood ranks crystals above shuffled ones.
+"""How well the VAE reconstructs, whether likelihoods rank crystals above shuffled ones, what a GAN's children inherit.
 
     python benchmarks/generators.py --structures DATA [--n 160] [--model vae-mp20] [--flow flow-mp20]
-        [--likelihoods flow-mp20 normalizing-flow-mp20] [--repeats 1] [--only likelihood]
+        [--likelihoods flow-mp20 normalizing-flow-mp20] [--repeats 1] [--gan gan-mp20]
+        [--only likelihood]
 
 ``DATA`` are structures that were not learned from, of at most 20 atoms. A shuffled crystal has its elements permuted
 among its sites; permutations that give the same crystal again are left out.
@@ -25,13 +26,14 @@ from matgen.data.batches import canonical
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, read_structures, to_batch
 from matgen.evaluate.interval import wilson
+from matgen.evaluate.validity import compositional
 from matgen.generators.arrangement import arrangement_margin
 from matgen.generators.base import load_generator
 from matgen.generators.flow import Flow
 from matgen.runtime import Streams, limit_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pymatgen.core import Structure
     from torch import Tensor
@@ -50,7 +52,8 @@ def main() -> None:
     parser.add_argument("--flow", default="flow-mp20")
     parser.add_argument("--likelihoods", nargs="+", default=["flow-mp20", "normalizing-flow-mp20"])
     parser.add_argument("--repeats", type=int, default=1, help="estimates of each likelihood, with other probes")
-    parser.add_argument("--only", choices=["likelihood", "reconstruction"])
+    parser.add_argument("--gan", default="gan-mp20")
+    parser.add_argument("--only", choices=["likelihood", "reconstruction", "mixing"])
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     limit_threads(1)
@@ -59,12 +62,15 @@ def main() -> None:
     small = [s for s in structures if len(s) <= 20]
     chosen = [canonical(small[i]) for i in rng.permutation(len(small))[: args.n]]
     print(f"{len(chosen)} structures, {platform.machine()}, 1 thread, {datetime.now(UTC):%Y-%m-%d}", flush=True)
-    if args.only != "reconstruction":
+    if args.only in (None, "likelihood"):
         pairs = [(s, twin) for s in chosen if (twin := shuffled(s, rng)) is not None]
         for name in args.likelihoods:
             likelihood(name, pairs, args.repeats)
-    if args.only != "likelihood":
+    if args.only in (None, "reconstruction"):
         reconstruction(args.model, args.flow, chosen)
+    if args.only in (None, "mixing"):
+        half = len(chosen) // 2
+        mixing(args.gan, chosen[:half], chosen[half : 2 * half])
 
 
 def reconstruction(name: str, flow: str, true: Sequence[Structure]) -> None:
@@ -90,6 +96,61 @@ def matched(label: str, true: Sequence[Structure], make) -> None:  # noqa: ANN00
         f"{len(true) / seconds:.1f} crystals/s",
         flush=True,
     )
+
+
+def mixing(name: str, first: Sequence[Structure], second: Sequence[Structure]) -> None:
+    """What children at each depth share with their parents, which are what the decoder makes of the parents' codes.
+
+    Parents and children of a pair are decoded from the same noise. Nearer by composition: Σ |difference| of the shares
+    of the elements; by shape: of lengths over the cube root of the volume and of angles in radians, reduced cells.
+    """
+    model = load_generator(name)
+    codes = [model.encode(to_batch(structures)) for structures in (first, second)]
+    decoded = [from_batch(model.decode(c, rng=Streams(0, "mixing"))) for c in codes]
+    asked = [Request(formula=s.composition.formula.replace(" ", ""), n_atoms=len(s)) for s in decoded[0]]
+    for depth in range(model.depth + 1):
+        child = model.mix(*codes, depth)
+        free = from_batch(model.decode(child, rng=Streams(0, "mixing")))
+        given = from_batch(model.decode(child, rng=Streams(0, "mixing"), requests=asked))
+        pairs = list(zip(free, given, *decoded, strict=True))
+        found = {
+            "composition nearer the first": [nearer(c, a, b, shares) for c, _, a, b in pairs],
+            "anonymous formula of the first": [same_kind(c, a) for c, _, a, _ in pairs],
+            "of the second": [same_kind(c, b) for c, _, _, b in pairs],
+            "shape nearer the second": [nearer(c, b, a, shape) for c, _, a, b in pairs],
+            "the same with the formula of the first asked": [nearer(c, b, a, shape) for _, c, a, b in pairs],
+            "smact14": compositional(free),
+        }
+        told = ", ".join(f"{what} {counted(hits)}" for what, hits in found.items())
+        print(f"depth {depth} of {model.depth}, {len(pairs)} pairs: {told}", flush=True)
+
+
+def counted(hits: Iterable[bool]) -> str:
+    """A share with its interval of 95 %."""
+    found = [bool(hit) for hit in hits]
+    low, high = wilson(sum(found), len(found))
+    return f"{np.mean(found):.3f} ({low:.3f} - {high:.3f})"
+
+
+def nearer(child: Structure, one: Structure, other: Structure, seen: Callable[[Structure], np.ndarray]) -> bool:
+    """Whether a child is nearer to one parent than to the other in what is seen of it."""
+    near, far = (float(np.abs(seen(child) - seen(parent)).sum()) for parent in (one, other))
+    return near < far
+
+
+def same_kind(one: Structure, other: Structure) -> bool:
+    return one.composition.anonymized_formula == other.composition.anonymized_formula
+
+
+def shares(structure: Structure) -> np.ndarray:
+    """(119,) shares of the elements."""
+    return np.bincount(structure.atomic_numbers, minlength=119) / len(structure)
+
+
+def shape(structure: Structure) -> np.ndarray:
+    """(6,) of the reduced cell, without its volume."""
+    lattice = structure.lattice.get_niggli_reduced_lattice()
+    return np.concatenate([np.array(lattice.abc) / lattice.volume ** (1 / 3), np.radians(lattice.angles)])
 
 
 def likelihood(name: str, pairs: Sequence[tuple[Structure, Structure]], repeats: int) -> None:

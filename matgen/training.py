@@ -37,7 +37,10 @@ CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
 
 
 class Learner(Protocol):
-    """What the loop needs of a model besides being an ``nn.Module``."""
+    """What the loop needs of a model besides being an ``nn.Module``.
+
+    A model may have ``paces``: by name of a child module, the multiple of the learning rate at which it learns.
+    """
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Scalar losses; ``"loss"`` is minimised."""
@@ -62,6 +65,7 @@ class Training:
         save_every: Steps between checkpoints and validations.
         seed: Of everything random.
         optimizer: ``adamw``, ``adam``, ``sgd`` (momentum 0.9) or ``adagrad``.
+        betas: Decay of the averages of gradients and of their squares, of ``adamw`` and ``adam``.
     """
 
     steps: int = 20_000
@@ -77,6 +81,7 @@ class Training:
     save_every: int = 500
     seed: int = 0
     optimizer: str = "adamw"
+    betas: tuple[float, float] = (0.9, 0.98)
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, plateau, cosine to zero (Hu et al., arXiv:2404.06395)."""
@@ -125,7 +130,7 @@ def fit(
     for step, indices in _batches(data, settings, done):
         batch = data.batch(indices).to(fabric.device)
         for group in optimizer.param_groups:
-            group["lr"] = settings.rate(step)
+            group["lr"] = group["pace"] * settings.rate(step)
         losses = wrapped.loss(batch, stream(settings.seed, step))
         fabric.backward(losses["loss"])
         fabric.clip_gradients(wrapped, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
@@ -185,8 +190,9 @@ class Loop:
         self.optimizer, self.folder = optimizer, folder
         # More or fewer steps continue the same training; anything else would be another one.
         fixed = {**asdict(settings), "steps": None, "save_every": None}
-        if settings.optimizer == "adamw":  # checkpoints from before there was a choice go on
-            del fixed["optimizer"]
+        for name in ("optimizer", "betas"):  # checkpoints from before there was a choice go on
+            if getattr(settings, name) == getattr(Training, name):
+                del fixed[name]
         self.identity = content_id(fixed, getattr(model, "config", None), _shapes(model))
 
     @torch.no_grad()
@@ -195,6 +201,8 @@ class Loop:
         decay = min(self.settings.ema, (1 + step) / (10 + step))
         for kept, current in zip(self.average.parameters(), self.model.parameters(), strict=True):
             kept.lerp_(current, 1 - decay)
+        for held, now in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            held.copy_(now)  # such as the vectors of a spectral norm, which follow the weights
 
     def record(self, step: int, seconds: float, losses: dict[str, float], held_out: dict[str, float]) -> None:
         """Append one line of metrics."""
@@ -257,17 +265,12 @@ def _batches(data: TrainingSet, settings: Training, start: int) -> Iterator[tupl
 
 
 def _optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    groups = _groups(model, settings)
     match settings.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=False)
+            return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=False)
         case "adam":
-            return torch.optim.Adam(groups, lr=settings.lr, betas=(0.9, 0.98), fused=False)
+            return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=False)
         case "sgd":
             return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
         case "adagrad":
@@ -276,6 +279,20 @@ def _optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
     raise ConfigError(
         f"no optimizer {settings.optimizer!r}.", where="optimizer", fix=did_you_mean(settings.optimizer, known)
     )
+
+
+def _groups(model: nn.Module, settings: Training) -> list[dict[str, Any]]:
+    """Parameters by pace, and by whether they decay: matrices only."""
+    paces: dict[str, float] = getattr(model, "paces", {})
+    own: dict[float, list[nn.Parameter]] = {1.0: []}
+    for name, parameter in model.named_parameters():
+        own.setdefault(paces.get(name.partition(".")[0], 1.0), []).append(parameter)
+    groups: list[dict[str, Any]] = []
+    for pace, parameters in own.items():
+        matrices, others = ([p for p in parameters if (p.ndim >= 2) == large] for large in (True, False))
+        groups.append({"params": matrices, "pace": pace, "weight_decay": settings.weight_decay})
+        groups.append({"params": others, "pace": pace, "weight_decay": 0.0})
+    return groups
 
 
 def _copy(model: Model) -> Model:

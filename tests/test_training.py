@@ -73,3 +73,38 @@ def test_rate_warms_up_stays_and_falls_to_zero():
     assert settings.rate(600) == pytest.approx(1.0)
     assert settings.rate(850) == pytest.approx(0.5)
     assert settings.rate(1000) == pytest.approx(0.0)
+
+
+class Pair(Line):
+    """A line and a copy that learns at another pace, with a buffer that follows the steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paces = {"fast": 3.0}
+        self.fast = nn.Linear(3, 1)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def loss(self, batch, rng):
+        self.seen += self.training
+        size = batch.cell.diagonal(dim1=1, dim2=2)
+        return {"loss": sum(layer(size).mean() for layer in (self.layer, self.fast))}
+
+
+def test_a_part_learns_at_its_own_pace_and_buffers_follow_the_model(small_set, tmp_path):
+    model = Pair()
+    before = [layer.weight.detach().clone() for layer in (model.layer, model.fast)]
+    settings = Training(steps=5, atoms=12, lr=0.01, warmup=1, weight_decay=0.0, betas=(0.0, 0.9), precision="32-true")
+    average = fit(model, small_set, tmp_path, settings)
+    layers = zip((model.layer, model.fast), before, strict=True)
+    own, fast = ((layer.weight.detach() - old).mean().item() for layer, old in layers)
+    assert own < 0
+    assert fast == pytest.approx(3 * own, rel=1e-4)
+    assert average.seen == 5
+
+
+def test_decay_of_gradients_is_a_setting(small_set, tmp_path):
+    made = []
+    for betas in ((0.9, 0.98), (0.0, 0.98)):
+        settings = Training(steps=4, atoms=12, lr=0.05, warmup=1, precision="32-true", betas=betas)
+        made.append(fit(_model(), small_set, tmp_path / str(betas[0]), settings).layer.weight)
+    assert not torch.allclose(made[0], made[1])

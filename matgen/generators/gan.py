@@ -1,8 +1,11 @@
 """A generative adversarial network on the codes of an autoencoder, in which two parents can be mixed.
 
-Wasserstein loss with gradient penalty (Gulrajani et al., arXiv:1704.00028), a spectrally normalised critic (Miyato
-et al., arXiv:1802.05957), and a generator steered at every depth by a style (Karras et al., arXiv:1812.04948), so
-that early depths may follow one parent and late ones another.
+Wasserstein loss with gradient penalty (Gulrajani et al., arXiv:1704.00028), spectral normalisation (Miyato et al.,
+arXiv:1802.05957) of the generator as in Zhang et al., arXiv:1805.08318, and a generator steered at every depth by a
+style (Karras et al., arXiv:1812.04948), so that early depths may follow one parent and late ones another.
+
+The penalty alone bounds the critic: with a spectral norm too its slope stays far below the 1 that the penalty asks
+for, and draws collapse. The critic learns faster than the generator (Heusel et al., arXiv:1706.08500).
 
 Shapes: S systems, C size of a code, D width, L depth.
 """
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from matgen.generators.base import GENERATORS
@@ -23,14 +27,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class Styles(nn.Module):
+    """Styles (S, D) of unit root mean square, from noise or from codes (S, C)."""
+
+    def __init__(self, code: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(code, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(S, D) from (S, C); without the norm, the small weights of the start would leave all styles alike."""
+        style = self.layers(x)
+        return style * (style.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+
+
 class Synthesis(nn.Module):
     """Codes (S, C) from one style (S, D) a depth."""
 
     def __init__(self, code: int, width: int, depth: int) -> None:
         super().__init__()
-        self.constant = nn.Parameter(torch.zeros(width))
+        self.constant = nn.Parameter(torch.randn(width))
         self.styles = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(depth))
-        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.layers = nn.ModuleList(spectral_norm(nn.Linear(width, width)) for _ in range(depth))
         self.leave = nn.Linear(width, code)
 
     def forward(self, styles: Sequence[Tensor]) -> Tensor:
@@ -38,8 +55,27 @@ class Synthesis(nn.Module):
         h = self.constant.expand(styles[0].shape)
         for style, modulate, layer in zip(styles, self.styles, self.layers, strict=True):
             scale, shift = modulate(style).chunk(2, dim=-1)
-            h = h + layer(nn.functional.silu(h * (1 + scale) + shift))
+            h = h + layer(F.silu(h * (1 + scale) + shift))
         return self.leave(h)
+
+
+class Critic(nn.Module):
+    """(S, 1) how real codes (S, C) look, by residual layers."""
+
+    def __init__(self, code: int, width: int, blocks: int = 2) -> None:
+        super().__init__()
+        self.enter = nn.Linear(code, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(blocks)
+        )
+        self.leave = nn.Linear(width, 1)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """(S, 1) from (S, C)."""
+        h = self.enter(codes)
+        for block in self.blocks:
+            h = h + block(h)
+        return self.leave(F.silu(h))
 
 
 @GENERATORS.register("gan")
@@ -50,24 +86,22 @@ class GAN(LatentGenerator):
         width: D.
         depth: L.
         penalty: Weight of the gradient penalty.
+        pace: Learning rate of the critic as a multiple of that of the rest.
         settings: As of :class:`LatentGenerator`.
     """
 
     name = "gan"
 
-    def __init__(self, width: int = 192, depth: int = 4, penalty: float = 10.0, **settings: Any) -> None:
-        super().__init__(width=width, depth=depth, penalty=penalty, **settings)
+    def __init__(
+        self, width: int = 160, depth: int = 4, penalty: float = 10.0, pace: float = 4.0, **settings: Any
+    ) -> None:
+        super().__init__(width=width, depth=depth, penalty=penalty, pace=pace, **settings)
         self.depth, self.penalty = depth, penalty
-        self.mapping = nn.Sequential(nn.Linear(self.code_size, width), nn.SiLU(), nn.Linear(width, width))
-        self.inversion = nn.Sequential(nn.Linear(self.code_size, width), nn.SiLU(), nn.Linear(width, width))
+        self.paces = {"critic": pace}
+        self.mapping = Styles(self.code_size, width)
+        self.inversion = Styles(self.code_size, width)
         self.synthesis = Synthesis(self.code_size, width, depth)
-        self.critic = nn.Sequential(
-            spectral_norm(nn.Linear(self.code_size, width)),
-            nn.SiLU(),
-            spectral_norm(nn.Linear(width, width)),
-            nn.SiLU(),
-            nn.Linear(width, 1),
-        )
+        self.critic = Critic(self.code_size, width)
 
     def code_loss(self, codes: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Critic, generator and inversion at once: each term pulls only at its own part.
@@ -76,7 +110,7 @@ class GAN(LatentGenerator):
             codes: Real, standardised (S, C).
             rng: Of noise and mixing.
         """
-        fake = self._made(torch.randn(codes.shape, generator=rng))
+        fake = self.synthesis(self._crossed(codes.shape, rng))
         share = torch.rand(len(codes), 1, generator=rng)
         between = (share * codes + (1 - share) * fake.detach()).requires_grad_()
         with torch.enable_grad():
@@ -92,6 +126,13 @@ class GAN(LatentGenerator):
             "generator": generator.detach(),
             "inversion": inverted.detach(),
         }
+
+    def _crossed(self, shape: torch.Size, rng: torch.Generator) -> list[Tensor]:
+        """L styles (S, D) of noise; in every other row two draws meet at a depth, so that mixing is learned."""
+        one, other = (self.mapping(torch.randn(shape, generator=rng)) for _ in range(2))
+        depth = torch.randint(1, self.depth + 1, (len(one), 1), generator=rng)
+        depth[::2] = self.depth
+        return [torch.where(layer < depth, one, other) for layer in range(self.depth)]
 
     def _made(self, noise: Tensor) -> Tensor:
         return self.synthesis([self.mapping(noise)] * self.depth)

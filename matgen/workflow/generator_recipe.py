@@ -11,6 +11,8 @@ from matgen.workflow.config import Count, Positive, Section, Share
 if TYPE_CHECKING:
     from matgen.training import Training
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
 
 class TrainingSection(Section):
     """Settings of :class:`matgen.training.Training`, with the bounds that make sense."""
@@ -28,6 +30,7 @@ class TrainingSection(Section):
     save_every: Count = 250
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     optimizer: Literal["adamw", "adam", "sgd", "adagrad"] = "adamw"
+    betas: Annotated[tuple[Decay, Decay], Field(strict=False)] = (0.9, 0.98)
 
     def settings(self) -> Training:
         """The settings of the training loop."""

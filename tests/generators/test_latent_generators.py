@@ -114,12 +114,32 @@ def test_generator_does_not_learn_from_the_critics_own_loss(autoencoder, small_s
     losses["loss"].backward()
     pulled = [weight.grad.clone() for weight in model.mapping.parameters()]
     with torch.no_grad():
-        model.critic[4].weight.mul_(-1)  # a critic of the opposite opinion turns the pull on the mapping round
+        model.critic.leave.weight.mul_(-1)  # a critic of the opposite opinion turns the pull on the mapping round
     model.zero_grad()
     model.code_loss(codes, torch.Generator().manual_seed(1))["loss"].backward()
     turned = [weight.grad for weight in model.mapping.parameters()]
     assert max(g.abs().max() for g in pulled) > 0
     assert all(torch.allclose(a, -b, atol=1e-3) for a, b in zip(pulled, turned, strict=True))
+
+
+def test_critic_reaches_the_slope_that_the_penalty_asks_for(autoencoder, small_set):
+    model = _made("gan", autoencoder, small_set).train()
+    optimizer = torch.optim.Adam(model.critic.parameters(), lr=1e-3, betas=(0.0, 0.9))
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        model.code_loss(3 + torch.randn(64, 6, generator=rng), rng)["loss"].backward()
+        optimizer.step()
+    real, made = 3 + torch.randn(200, 6, generator=rng), model._made(torch.randn(200, 6, generator=rng)).detach()
+    between = ((real + made) / 2).requires_grad_()
+    (slope,) = torch.autograd.grad(model.critic(between).sum(), between)
+    assert 0.7 < slope.norm(dim=-1).mean() < 1.6
+    assert model.critic(real).mean() - model.critic(made).mean() > 0.7 * (real.mean(0) - made.mean(0)).norm()
+
+
+def test_draws_differ_before_any_training(autoencoder, small_set):
+    drawn = _made("gan", autoencoder, small_set)._made(torch.randn(500, 6, generator=torch.Generator().manual_seed(0)))
+    assert drawn.std(0).min() > 0.05
 
 
 def test_another_autoencoder_than_in_the_training_is_refused(autoencoder, small_set, tmp_path):
