@@ -16,6 +16,7 @@ from matgen.constraints.specification import build_constraints, specify
 from matgen.constraints.symmetry import SymmetryWish
 from matgen.data.structures import from_batch, to_batch
 from matgen.errors import ConfigError
+from matgen.features.neighbourhood import Neighbourhood
 
 REQUIRED_SETTINGS = {
     "expression": [
@@ -92,6 +93,17 @@ def test_penalty_is_zero_exactly_where_the_check_passes(constraint, structures):
     assert penalty.shape == (len(structures),)
     assert (penalty >= 0).all()
     assert (penalty == 0).tolist() == constraint.check(structures).passed.tolist()
+
+
+@settings(max_examples=15, deadline=None)
+@given(structures=st.lists(crystals(), min_size=1, max_size=3), order=st.randoms(use_true_random=False))
+def test_penalties_that_share_pairs_are_what_they_are_alone(structures, order):
+    alone, shared = to_batch(structures), to_batch(structures)
+    shared.neighbourhood = Neighbourhood(shared)
+    guiding = [case for case in CASES if "penalty" in case.available() and case.guides]
+    order.shuffle(guiding)  # who asks for the widest reach first
+    for constraint in guiding:
+        assert torch.allclose(constraint.penalty(shared), constraint.penalty(alone), rtol=1e-5, atol=1e-7)
 
 
 @having("penalty")

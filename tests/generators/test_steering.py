@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from matgen.errors import ConfigError
 from matgen.generators.dense import Crystals
 from matgen.generators.diffusion import Diffusion
 from matgen.generators.flow import Flow
-from matgen.generators.guidance import Guidance
+from matgen.generators.guidance import BEGIN, Guidance, due
 from matgen.generators.steering import Steering
 from matgen.runtime import Streams
 
@@ -158,3 +160,14 @@ def test_the_wyckoff_transformer_proposes_occupations_and_keeps_masks(model):
     made = from_batch(batch)
     assert [space_group_number(s, 0.01) for s in made] == [225, 225, 225]
     assert all(constraint.check(made).passed.all() for constraint in neutral)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 7, 10, 50, 64])
+def test_corrections_come_at_most_once_in_a_tenth_and_the_last_one_is_whole(steps):
+    times = np.linspace(0, 1, steps + 1).tolist()
+    shares = [(now, due(now, then)) for now, then in pairwise(times)]
+    acting = [share for now, share in shares if share]
+    assert len(acting) <= 5
+    assert all(now >= BEGIN for now, share in shares if share)
+    if steps > 1:
+        assert acting[-1] == pytest.approx(1.0)
