@@ -5,6 +5,7 @@ Every table has 119 entries: index 0 stands for "undetermined" and is NaN (or em
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -109,7 +110,10 @@ def price() -> np.ndarray:
     from pymatgen.analysis.cost import CostDBElements
 
     # In pymatgen the table's key is a chemical system and its cost USD per mol.
-    known = CostDBElements()
+    with warnings.catch_warnings():
+        # It sorts elements by electronegativity to write their names, and some have none.
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity", category=UserWarning)
+        known = CostDBElements()
     entries = {
         symbol: known.get_entries([element]) for symbol, element in zip(symbols(), elements(), strict=True) if element
     }
