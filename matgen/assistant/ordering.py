@@ -2,10 +2,11 @@
 
 Each pair of sentences gets a logit that the first comes first, antisymmetric in the two,
 
-    l(a, b) = f(u_a, u_b) - f(u_b, u_a),   u = relu(W x + c),   f = v . relu(M [u_a, u_b, u_a u_b] + m),
+    l(a, b) = f(u_a, u_b) - f(u_b, u_a),   u = relu(W x + c),   f = v . relu(M [u_a, u_b, u_a u_b, t_ab] + m),
 
 from features x: means of token states in a low and in the last layer (what a sentence says), and the states of its
-first words in two low layers (how it opens: "However", "These results", "Here we"). An order o has the probability
+first words in two low layers (how it opens: "However", "These results", "Here we"); t says what the second takes up
+from the first (:mod:`matgen.assistant.mentions`). An order o has the probability
 
     p(o) = prod_{i<j} sigmoid(l(o_i, o_j)) / Z,   Z = the same product summed over all N! orders,
 
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matgen.assistant.mentions import taken_up
 from matgen.features.sentences import encoder
 
 if TYPE_CHECKING:
@@ -50,12 +52,13 @@ def sentence_features(states: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([*means, *openings]).astype(np.float32)
 
 
-def pair_logits(x: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(N, N) logits that the row's sentence comes before the column's, from (N, F) features."""
+def pair_logits(x: np.ndarray, taken: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(N, N) logits that the row's sentence comes before the column's, from (N, F) features and (N, N, K) mentions."""
     w = {name: np.asarray(value, dtype=np.float32) for name, value in weights.items()}
     u = np.maximum(x @ w["order.project"].T + w["order.project_bias"], 0.0)
-    first, second, product = np.split(w["order.mix"], 3, axis=1)
-    joint = (u @ first.T)[:, None] + (u @ second.T)[None, :] + (u[:, None] * u[None, :]) @ product.T
+    width = u.shape[1]
+    first, second, product, rest = np.split(w["order.mix"], [width, 2 * width, 3 * width], axis=1)
+    joint = (u @ first.T)[:, None] + (u @ second.T)[None, :] + (u[:, None] * u[None, :]) @ product.T + taken @ rest.T
     f: np.ndarray = np.maximum(joint + w["order.mix_bias"], 0.0) @ w["order.out"]
     return f - f.T
 
@@ -99,7 +102,7 @@ def naturalness(sentences: Sequence[str], weights: Mapping[str, np.ndarray]) -> 
         return 1.0
     x = np.stack([sentence_features(token_states(s)) for s in sentences])
     starts = range(0, max(1, len(x) - LONGEST // 2), LONGEST // 2)
-    windows = [pair_logits(x[s : s + LONGEST], weights) for s in starts]
+    windows = [pair_logits(x[s : s + LONGEST], taken_up(sentences[s : s + LONGEST]), weights) for s in starts]
     evidence = np.stack([order_evidence(w) for w in windows])
     logits = evidence @ weights["order.evidence"] + weights["order.evidence_bias"]
     return float((1.0 / (1.0 + np.exp(-logits))).mean())

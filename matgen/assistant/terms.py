@@ -22,7 +22,8 @@ _SYMBOL_NAMES = {symbol: name for name, symbol in element_names().items()}
 
 
 @cache
-def _stemmer() -> Any:
+def stemmer() -> Any:
+    """Snowball's stemmer of English."""
     return require("Stemmer", "assistant").Stemmer("english")
 
 
@@ -35,7 +36,7 @@ def stems(text: str) -> list[str]:
         if "-" in plain:
             words += plain.split("-")
     kept = [w for w in words if w not in STOPWORDS and (len(w) > 1 or w.isdigit())]
-    return list(_stemmer().stemWords(kept))
+    return list(stemmer().stemWords(kept))
 
 
 def terms(text: str) -> list[str]:
@@ -44,7 +45,7 @@ def terms(text: str) -> list[str]:
     for material in find_materials(text):
         found += [f"f:{material.formula}"] * bool(material.formula) + [f"s:{material.system}"]
     found += [f"s:{system}" for system in systems(text)]
-    found += _stemmer().stemWords([_SYMBOL_NAMES[w] for w in re.findall(r"\b[A-Z][a-z]?\b", text) if _is_element(w)])
+    found += stemmer().stemWords([_SYMBOL_NAMES[w] for w in re.findall(r"\b[A-Z][a-z]?\b", text) if _is_element(w)])
     return found
 
 
@@ -60,7 +61,7 @@ def speaks_of(term: str, around: set[str]) -> bool:
 
 @cache
 def _asking() -> frozenset[str]:
-    return frozenset(_stemmer().stemWords(sorted(ASKING)))
+    return frozenset(stemmer().stemWords(sorted(ASKING)))
 
 
 def _is_element(word: str) -> bool:

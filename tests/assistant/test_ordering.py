@@ -50,9 +50,10 @@ def test_certain_evidence_singles_out_one_order():
 
 def test_pair_logits_are_antisymmetric():
     rng = np.random.default_rng(0)
-    shapes = {"project": (3, 8), "project_bias": (3,), "mix": (5, 9), "mix_bias": (5,), "out": (5,)}
+    shapes = {"project": (3, 8), "project_bias": (3,), "mix": (5, 11), "mix_bias": (5,), "out": (5,)}
     weights = {f"order.{name}": rng.normal(size=shape) for name, shape in shapes.items()}
-    logits = pair_logits(rng.normal(size=(4, 8)).astype(np.float32), weights)
+    x, taken = rng.normal(size=(4, 8)).astype(np.float32), rng.normal(size=(4, 4, 2)).astype(np.float32)
+    logits = pair_logits(x, taken, weights)
     assert logits.shape == (4, 4)
     assert logits == pytest.approx(-logits.T)
     assert np.abs(logits).max() > 0.1
