@@ -34,7 +34,7 @@ CUTS = {
     "groundedness": (0.35, 0.5, 0.65, 0.8),
     "relevance": (0.25, 0.38, 0.5, 0.62),
     "coherence": (0.35, 0.45, 0.55, 0.65),
-    "fluency": (0.1, 0.16, 0.22, 0.29),
+    "fluency": (0.087, 0.139, 0.191, 0.251),
     "similarity": (0.3, 0.45, 0.6, 0.78),
 }
 """Scores from 0 to 1 at which the grade rises from 1 to 5."""
