@@ -65,6 +65,8 @@ class Constraint:
     name: ClassVar[str]
     guides: ClassVar[bool] = True
     """Whether the penalty, if there is one, depends on positions or cell; else it is of use in training only."""
+    settling: ClassVar[int] = 10
+    """Corrections of a finished crystal at most, by the guidance of a penalty."""
 
     acting: tuple[Role, ...] | None = field(default=None, kw_only=True)
 

@@ -27,6 +27,8 @@ from matgen.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
 
@@ -41,31 +43,35 @@ SEARCHED = 3000
 """Partial compositions that are looked at before wishes count as possible."""
 
 
-def require_compatible(constraints: Sequence[Constraint], request: Request | None = None) -> None:
+def require_compatible(
+    constraints: Sequence[Constraint], request: Request | None = None, *, largest: int | None = None
+) -> None:
     """Refuse constraints that no composition meets together.
 
     The tests are exact on sets of elements, on numbers of elements and of atoms, on space groups, on windows of one
-    quantity, and, where a formula is asked for, on everything that its composition decides. Where neutrality or
-    Pauling's order takes part, a composition of up to :data:`LARGEST` atoms is looked for that all masks allow, those
-    of ``expression`` left out. What a longer search would have to tell is let through.
+    quantity, and, where a formula is asked for, on everything that its composition decides. Then a composition is
+    looked for that all masks allow, in cells of up to :data:`LARGEST` atoms. Where larger ones are possible, that is
+    only done if neutrality or Pauling's order takes part, and without ``expression``. What a longer search would have
+    to tell is let through.
 
     Args:
         constraints: What must hold.
         request: What is asked of the generator besides.
+        largest: Atoms of the generator's largest cell, where it has one.
 
     Raises:
         ConfigError: They conflict. The smallest set found by leaving out one after the other is named: without any
             one of its members it could be met.
     """
     wishes = [*_of_request(request), *((constraint.name, constraint) for constraint in constraints)]
-    if _Wishes([wish for _, wish in wishes]).conflict is None:
+    if _Wishes([wish for _, wish in wishes], largest).conflict is None:
         return
     kept = list(wishes)
     for wish in wishes:
         fewer = [other for other in kept if other is not wish]
-        if _Wishes([constraint for _, constraint in fewer]).conflict is not None:
+        if _Wishes([constraint for _, constraint in fewer], largest).conflict is not None:
             kept = fewer
-    conflict = _Wishes([constraint for _, constraint in kept]).conflict
+    conflict = _Wishes([constraint for _, constraint in kept], largest).conflict
     raise ConfigError(
         f"{' and '.join(label for label, _ in kept)} cannot be met{' together' if len(kept) > 1 else ''}: {conflict}.",
         where="constraints",
@@ -91,9 +97,10 @@ def _of_request(request: Request | None) -> list[tuple[str, Constraint]]:
 
 @dataclass(frozen=True)
 class _Wishes:
-    """Constraints that shall hold together."""
+    """Constraints that shall hold together, in cells of at most so many atoms where that is known."""
 
     constraints: list[Constraint]
+    largest: int | None
 
     @cached_property
     def conflict(self) -> str | None:
@@ -172,20 +179,24 @@ class _Wishes:
 
     def _by_masks(self) -> str | None:
         """A search for one composition that all masks allow; given up where it grows long."""
-        # Shares of elements can need cells of any size, so rules that may tell of them are left out.
+        limits = [c for c in self.constraints if isinstance(c, NumberOfAtoms)]
+        low = max([1, *(c.low for c in limits)])
+        high = min([self.largest or low + LARGEST, *(c.high for c in limits)])
+        # Prices and shares of elements can need larger cells than are searched, so those must be impossible.
+        bounded = high <= LARGEST
         masking = [
             c
             for c in self.constraints
-            if "mask" in c.available() and not isinstance(c, MoleculeConstraint | Expression)
+            if "mask" in c.available()
+            and not isinstance(c, MoleculeConstraint)
+            and (bounded or not isinstance(c, Expression))
         ]
-        limits = [c for c in self.constraints if isinstance(c, NumberOfAtoms)]
-        low = max([1, *(c.low for c in limits)])
-        if not any(isinstance(c, ChargeNeutral | PaulingOrder) for c in masking) or low > LARGEST:
+        if low > LARGEST or not (bounded or any(isinstance(c, ChargeNeutral | PaulingOrder) for c in masking)):
             return None
-        search = _Search(masking)
-        if any(search.completes([], atoms) for atoms in range(low, LARGEST + 1)):
+        search, high = _Search(masking), min(high, LARGEST)
+        if any(search.holds(sorted(numbers()[e] for e in self._required), atoms) for atoms in range(low, high + 1)):
             return None
-        return f"no composition of up to {LARGEST} atoms keeps them"
+        return f"no composition of up to {high} atoms keeps them"
 
     @cached_property
     def _required(self) -> frozenset[str]:
@@ -220,7 +231,7 @@ class _Wishes:
 
 @dataclass
 class _Search:
-    """Looks for a composition, elements in rising order, along what the masks leave.
+    """Looks for a composition along what the masks leave: first the required elements, then others in rising order.
 
     Args:
         masking: Constraints with a mask.
@@ -230,22 +241,34 @@ class _Search:
     masking: list[Constraint]
     left: int = SEARCHED
 
-    def completes(self, chosen: list[int], atoms: int) -> bool:
-        """Whether a cell of so many atoms can begin with the chosen ones."""
-        import torch
+    def holds(self, required: list[int], atoms: int) -> bool:
+        """Whether a cell of so many atoms can hold the required elements."""
+        if len(required) > atoms:
+            return False
+        if len(required) == atoms and required:
+            return bool(self._next(required[:-1], atoms)[required[-1]])
+        return self._completes(required, 1, atoms)
 
+    def _completes(self, chosen: list[int], lowest: int, atoms: int) -> bool:
+        """Whether it can begin with the chosen ones and go on with elements of at least that number."""
         if len(chosen) == atoms or self.left <= 0:
             return True
         self.left -= 1
+        following = [z for z in self._next(chosen, atoms).nonzero().ravel().tolist() if z >= lowest]
+        return any(self._completes([*chosen, z], z, atoms) for z in following)
+
+    def _next(self, chosen: list[int], atoms: int) -> Tensor:
+        """(119,) elements that may follow the chosen ones."""
+        import torch
+
         cell, real = torch.zeros(1, atoms, dtype=torch.long), torch.ones(1, atoms, dtype=torch.bool)
         cell[0, : len(chosen)] = torch.tensor(chosen, dtype=torch.long)
         allowed = torch.ones(N_NUMBERS, dtype=torch.bool)
         for constraint in self.masking:
             allowed &= constraint.mask(cell, real)[0, len(chosen)]
             if not allowed.any():
-                return False
-        following = [z for z in allowed.nonzero().ravel().tolist() if not chosen or z >= chosen[-1]]
-        return any(self.completes([*chosen, z], atoms) for z in following)
+                break
+        return allowed
 
 
 def _is_abx3(constraint: Constraint) -> bool:

@@ -28,14 +28,11 @@ STRENGTH = 1.5
 BEGIN = 0.5
 """Time from which predicted crystals are good enough to be corrected."""
 
-INTERVAL = 0.1
+INTERVAL = 0.125
 """Time that a correction covers; penalties cost more than what predicted crystals change in less would tell them."""
 
 LONGEST = 0.5
 """Largest displacement of one correction: Å for an atom, standard deviations for a number of the cell."""
-
-SETTLING = 10
-"""Corrections of finished crystals at most, each for those that still have a penalty."""
 
 _BEYOND = 1e-9
 """Added to a penalty, so that a quadratic one is left behind, not only neared."""
@@ -69,7 +66,14 @@ class Guidance:
         """The guidance of those constraints that act as a penalty."""
         return cls(model, [c for c in constraints if c.guides and c.acts_as("penalty")] if strength else [], strength)
 
-    def displacement(self, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def settling(self) -> int:
+        """Corrections of finished crystals at most, each for those that still have a penalty."""
+        return max((c.settling for c in self.constraints), default=0)
+
+    def displacement(
+        self, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, settled: int = 0
+    ) -> tuple[Tensor, Tensor]:
         """How coordinates (S, A, 3) and standardised cell (S, 6) should change.
 
         Args:
@@ -77,6 +81,7 @@ class Guidance:
             frac: (S, A, 3).
             cell: (S, 6) standardised.
             real: (S, A), False on padding.
+            settled: Corrections that finished crystals had before.
         """
         cell, sizes = cell.detach(), real.sum(1)
         basis = stretch(self.model.restore(cell, sizes))
@@ -85,7 +90,7 @@ class Guidance:
             batch = batch_of(numbers, frac.detach(), basis, real)
             batch.neighbourhood = Neighbourhood(batch)
             leaves = batch.frac.requires_grad_(), batch.cell.requires_grad_()
-            for constraint in self.constraints:
+            for constraint in (c for c in self.constraints if settled < c.settling):
                 penalty = constraint.penalty(batch)
                 if penalty.requires_grad and (penalty > 0).any():
                     down = torch.autograd.grad(penalty.sum(), leaves, allow_unused=True)

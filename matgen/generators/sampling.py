@@ -82,7 +82,7 @@ def sample(
     request.require_honoured_by(generator.conditions, generator.name)
     acting = build_acting(constraints)
     generator.require_usable(acting)
-    require_compatible(acting, request)
+    require_compatible(acting, request, largest=getattr(generator, "max_atoms", None))
     specs = [specify(constraint) for constraint in acting]
     asked = {**asdict(request), "n": 1}
     items = [

@@ -13,7 +13,7 @@ import torch
 
 from matgen.constraints.symmetry import SymmetryWish
 from matgen.generators.dense import Crystals
-from matgen.generators.guidance import SETTLING, Guidance, batch_of, due
+from matgen.generators.guidance import Guidance, batch_of, due
 from matgen.generators.paths import shortest
 from matgen.nn.cell import log_stretch, stretch
 
@@ -245,8 +245,8 @@ class Steering:
         """The finished crystals: settled under the penalties, and projected in double precision."""
         frac, cell = frac.double(), cell.double()
         left = torch.arange(len(cell))
-        for _ in range(SETTLING if self.guidance.constraints else 0):
-            some = self.guidance.displacement(numbers[left], frac[left], cell[left], self.real[left])
+        for settled in range(self.guidance.settling):
+            some = self.guidance.displacement(numbers[left], frac[left], cell[left], self.real[left], settled)
             moved, changed = torch.zeros_like(frac), torch.zeros_like(cell)
             moved[left], changed[left] = some
             left = torch.nonzero(moved.flatten(1).any(1) | changed.any(1)).ravel()

@@ -64,6 +64,7 @@ class PropertyWindow(Constraint):
     """
 
     name: ClassVar[str] = "property_window"
+    settling: ClassVar[int] = 3  # each takes a network forth and back, and most of what helps is done by then
 
     property: str
     low: float | None = None
@@ -123,7 +124,7 @@ class PropertyWindow(Constraint):
         return (-np.inf if self.low is None else self.low, np.inf if self.high is None else self.high)
 
     def _card(self) -> dict[str, Any]:
-        return _card(self.model or default_model(self.property))
+        return _card(self.property, self.model)
 
     def _surrogate(self) -> Surrogate:
         return _loaded(self.property, self.model)
@@ -188,5 +189,7 @@ def _loaded(prop: str, model: str | None) -> Surrogate:
     return surrogate_for(prop, model)
 
 
-def _card(model: str) -> dict[str, Any]:
-    return shipped().get(model) or read_card(Path(model))
+@lru_cache(maxsize=8)  # samplers ask in every step which roles there are
+def _card(prop: str, model: str | None) -> dict[str, Any]:
+    name = model or default_model(prop)
+    return shipped().get(name) or read_card(Path(name))

@@ -54,6 +54,33 @@ def test_a_conflict_is_named(specs, request_, message):
         require_compatible(build_constraints(specs), request_)
 
 
+GOLD = {"required_elements": {"required": ["Au"]}}
+BOUNDED = [
+    ([{"price": {"high": 5}}, GOLD, "min_distance"], "price and required_elements cannot be met together"),
+    (["charge_neutral", {"price": {"high": 5}}, GOLD], "price and required_elements cannot be met together"),
+    ([{"expression": {"rule": 'n("O") > 3 and n("O") < 2'}}, "elements"], "expression cannot be met"),
+    ([{"expression": {"rule": 'n("O") > 24'}}], "expression cannot be met"),
+]
+
+
+@pytest.mark.parametrize(("specs", "named"), BOUNDED)
+def test_in_cells_of_a_known_size_everything_that_elements_decide_is_searched(specs, named):
+    with pytest.raises(ConfigError, match=f"^constraints: {named}: no composition of up to 20 atoms"):
+        require_compatible(build_constraints(specs), largest=20)
+
+
+def test_gold_for_a_price_that_a_cell_can_have_passes():
+    require_compatible(build_constraints(["charge_neutral", {"price": {"high": 9000}}, GOLD]), largest=20)
+
+
+def test_larger_cells_may_hold_what_small_ones_cannot():
+    rule = build_constraints([{"expression": {"rule": 'n("O") > 24'}}])
+    require_compatible(rule)
+    require_compatible(rule, largest=52)
+    with pytest.raises(ConfigError, match="no composition of up to 12 atoms"):
+        require_compatible(rule, Request(n_atoms=12))
+
+
 def test_only_what_conflicts_is_named():
     specs = [
         "charge_neutral",

@@ -149,7 +149,7 @@ class Discover(Workflow):
         request = Request(**entry.asked())
         request.require_honoured_by(kind.conditions, entry.model)
         kind.require_usable(acting)
-        require_compatible(acting, request)
+        require_compatible(acting, request, largest=getattr(kind, "max_atoms", None))
         if self.train is None or entry.model != self.train.name:
             named_judge(entry.candidates, entry.rank_by, entry.model, {**entry.asked(), "config": entry.config})
 
