@@ -223,7 +223,8 @@ class Corpus:
             sentences = np.load(state / "sentences.npy", allow_pickle=False)
             vectors = np.load(state / "vectors.npy", allow_pickle=False).astype(np.float32)
             self.files = json.loads((state / "files.json").read_text(encoding="utf-8"))
-            bm25 = require("bm25s", "assistant").BM25.load(str(state / "bm25")) if passages else None
+            lexical = state / "bm25"  # there is none where no passage has a term
+            bm25 = require("bm25s", "assistant").BM25.load(str(lexical)) if lexical.is_dir() else None
         except (OSError, ValueError, KeyError, IndexError) as error:
             fix = "Delete the folder and add the files again."
             raise DataError(f"the corpus is damaged ({error}).", where=str(self.folder), fix=fix) from error

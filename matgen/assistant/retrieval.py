@@ -98,7 +98,7 @@ class Index:
 
     def lexical(self, question: str) -> np.ndarray:
         """(P,) BM25 scores."""
-        words = [w for w in asked(question) if w in self.bm25.vocab_dict]
+        words = [w for w in asked(question) if self.bm25 is not None and w in self.bm25.vocab_dict]
         if not words:
             return np.zeros(len(self.passages), dtype=np.float32)
         return np.asarray(self.bm25.get_scores(words))
@@ -111,12 +111,10 @@ class Index:
     @cached_property
     def frequencies(self) -> dict[str, int]:
         """Number of passages that hold each term."""
-        pointer = np.diff(self.bm25.scores["indptr"]) if self.bm25 is not None else []
-        return (
-            {term: int(pointer[i]) for term, i in self.bm25.vocab_dict.items() if i < len(pointer)}
-            if self.passages
-            else {}
-        )
+        if self.bm25 is None:
+            return {}
+        pointer = np.diff(self.bm25.scores["indptr"])
+        return {term: int(pointer[i]) for term, i in self.bm25.vocab_dict.items() if i < len(pointer)}
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -160,13 +158,14 @@ def sentence_vectors(passages: Sequence[Passage]) -> tuple[np.ndarray, np.ndarra
 
 
 def lexical_index(passages: Sequence[Passage]) -> Any:
-    """A BM25 index over the terms of title and text, or None for no passages."""
-    if not passages:
-        return None
+    """A BM25 index over the terms of title and text, or None where there are none."""
     titles = {p.document.id: terms(p.document.title) for p in passages}
+    rows = [terms(p.raw) + titles[p.document.id] for p in passages]
+    if not any(rows):
+        return None
     bm25 = require("bm25s", "assistant").BM25()
     logging.getLogger("bm25s").setLevel(logging.WARNING)  # its import asks for debug messages
-    bm25.index([terms(p.raw) + titles[p.document.id] for p in passages], show_progress=False)
+    bm25.index(rows, show_progress=False)
     return bm25
 
 

@@ -120,6 +120,16 @@ def test_a_damaged_corpus_says_so(folder, tmp_path):
         Corpus(tmp_path / "corpus")
 
 
+def test_a_text_of_stop_words_alone_is_kept(tmp_path):
+    (tmp_path / "empty.txt").write_text("Of the and.")
+    corpus = Corpus(tmp_path / "corpus")
+    corpus.add([tmp_path / "empty.txt"])
+    again = Corpus(tmp_path / "corpus")
+    assert len(again.documents) == 1
+    assert again.index.lexical("What is the band gap of GaN?").tolist() == [0.0]
+    assert again.index.frequencies == {}
+
+
 def test_passages_are_whole_sentences_and_cover_the_text():
     text = " ".join(f"Sentence number {i} speaks of oxides." for i in range(80))
     passages = split(Document("x", "t", text))
