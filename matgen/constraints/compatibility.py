@@ -178,7 +178,12 @@ class _Wishes:
         return None
 
     def _by_masks(self) -> str | None:
-        """A search for one composition that all masks allow; given up where it grows long."""
+        """A search for one composition that all masks allow; given up where it grows long.
+
+        A formula has been judged by the checks themselves, which a mask may be more careful than.
+        """
+        if any(isinstance(c, Formula) for c in self.constraints):
+            return None
         limits = [c for c in self.constraints if isinstance(c, NumberOfAtoms)]
         low = max([1, *(c.low for c in limits)])
         high = min([self.largest or low + LARGEST, *(c.high for c in limits)])

@@ -104,6 +104,8 @@ def test_only_what_conflicts_is_named():
         (["charge_neutral", {"required_elements": {"required": ["O"]}}], Request(chemical_system="Li-P-O", n_atoms=8)),
         ([{"anonymous_formula": {"formula": "ABC3"}}, {"n_atoms": {"low": 4, "high": 12}}], None),
         (["charge_neutral"], Request(chemical_system="Na-K")),  # an alloy
+        (["charge_neutral"], Request(formula="LiFePO4")),
+        (["charge_neutral", "pauling_order"], Request(formula="Li3PO4")),
         (["charge_neutral", {"n_elements": {"low": 5, "high": 5}}, "pauling_order"], Request(n_atoms=20)),
     ],
 )
