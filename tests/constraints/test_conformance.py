@@ -110,7 +110,8 @@ def test_penalties_that_share_pairs_are_what_they_are_alone(structures, order):
     guiding = [case for case in CASES if "penalty" in case.available() and case.guides]
     order.shuffle(guiding)  # who asks for the widest reach first
     for constraint in guiding:
-        assert torch.allclose(constraint.penalty(shared), constraint.penalty(alone), rtol=1e-5, atol=1e-7)
+        # A network in single precision sums pairs in another order where a wider search found them.
+        assert torch.allclose(constraint.penalty(shared), constraint.penalty(alone), rtol=1e-4, atol=1e-7)
 
 
 @having("penalty")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from matgen.features import integers
-from matgen.features.sentences import LONGEST, batches, encoder
+from matgen.features.sentences import KEPT, LONGEST, batches, encoder
 
 FRESH = [
     "We grow bismuth ferrite (BiFeO3) films of 40 nm on SrRuO3 by pulsed laser deposition at 670 °C.",
@@ -59,11 +59,12 @@ def test_only_many_texts_are_made_in_integers_and_only_when_asked(monkeypatch):
     encode, asked = encoder(), []
     monkeypatch.setattr(encode, "_integers", lambda ids: asked.append(len(ids)) or torch.ones(len(ids), 384))
     few = encode(FRESH, rapid=True)
-    many = encode(FRESH * 20)
+    times = KEPT // 4 // len(FRESH) + 1
+    many = encode(FRESH * times)
     assert not asked
     assert (few * many[: len(FRESH)]).sum(axis=1).min() > 0.99
-    encode(FRESH * 20, rapid=True)
-    assert sum(asked) == 20 * len(FRESH)
+    encode(FRESH * times, rapid=True)
+    assert sum(asked) == times * len(FRESH)
 
 
 def test_batches_hold_texts_of_equal_length_once_each():
