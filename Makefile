@@ -13,8 +13,9 @@ discover: $(VENV)/.installed
 
 install: $(VENV)/.installed
 
+# One thread in each of the two workers: more of them would only wait for each other.
 test: $(VENV)/.installed-dev check
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
