@@ -16,7 +16,7 @@ from pathlib import Path
 
 import matgen
 from matgen.execution import Pool
-from matgen.nn.precision import native_bfloat16
+from matgen.precision import native_bfloat16
 from matgen.runtime import workers
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from matgen.errors import ConfigError, did_you_mean
+from matgen.precision import training_precision
 from matgen.runtime import content_id, whole_file
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Training:
         weight_decay: On matrices only.
         clip: Largest gradient norm.
         ema: Decay of the averaged weights that are evaluated and kept.
-        precision: Fabric's name, for example ``bf16-mixed`` or ``32-true``.
+        precision: Fabric's name. ``bf16-mixed`` is faster where the device has bfloat16 of its own; elsewhere it
+            becomes ``32-true``.
         device: ``auto``, ``cpu`` or ``cuda``.
         save_every: Steps between checkpoints and validations.
         seed: Of everything random.
@@ -76,7 +78,7 @@ class Training:
     weight_decay: float = 0.01
     clip: float = 1.0
     ema: float = 0.999
-    precision: str = "bf16-mixed"
+    precision: str = "32-true"
     device: str = "auto"
     save_every: int = 500
     seed: int = 0
@@ -118,7 +120,11 @@ def fit(
 
     folder = Path(folder)
     accelerator = {"auto": "auto", "cpu": "cpu", "cuda": "cuda"}[settings.device]
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
+    device = Fabric(accelerator=accelerator, devices=1).device.type
+    precision = training_precision(settings.precision, device)
+    if precision != settings.precision:
+        log.info("training in %s: this %s has no bfloat16 of its own", precision, device)
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
     average = _copy(model)
     wrapped, optimizer = fabric.setup(model, _optimizer(model, settings))
@@ -131,7 +137,8 @@ def fit(
         batch = data.batch(indices).to(fabric.device)
         for group in optimizer.param_groups:
             group["lr"] = group["pace"] * settings.rate(step)
-        losses = wrapped.loss(batch, stream(settings.seed, step))
+        with fabric.autocast():  # which Fabric itself opens around ``forward`` alone
+            losses = wrapped.loss(batch, stream(settings.seed, step))
         fabric.backward(losses["loss"])
         fabric.clip_gradients(wrapped, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
         if _finite(model):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import nn
 
 from matgen.errors import ConfigError
+from matgen.precision import training_precision
 from matgen.training import METRICS, Training, fit
 
 
@@ -108,3 +110,24 @@ def test_decay_of_gradients_is_a_setting(small_set, tmp_path):
         settings = Training(steps=4, atoms=12, lr=0.05, warmup=1, precision="32-true", betas=betas)
         made.append(fit(_model(), small_set, tmp_path / str(betas[0]), settings).layer.weight)
     assert not torch.allclose(made[0], made[1])
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_not_emulated(native, small_set, tmp_path, monkeypatch):
+    class Watched(Line):
+        seen: ClassVar[set[bool]] = set()
+
+        def loss(self, batch, rng):
+            self.seen.add(torch.is_autocast_enabled("cpu"))
+            return super().loss(batch, rng)
+
+    monkeypatch.setattr("matgen.precision.native_bfloat16", lambda device: native)
+    settings = Training(steps=2, atoms=12, warmup=1, precision="bf16-mixed", device="cpu", save_every=2)
+    fit(Watched(), small_set, tmp_path, settings)
+    assert Watched.seen == {native}
+
+
+def test_other_precisions_are_as_wanted(monkeypatch):
+    monkeypatch.setattr("matgen.precision.native_bfloat16", lambda device: False)
+    wanted = ("bf16-mixed", "16-mixed", "32-true")
+    assert [training_precision(p, "cpu") for p in wanted] == ["32-true", "16-mixed", "32-true"]

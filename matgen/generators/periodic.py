@@ -21,8 +21,8 @@ from matgen.generators.molecule_box import UNIT
 from matgen.generators.paths import centred
 from matgen.generators.penalties import Penalties
 from matgen.generators.words import Words, composed_vectors, sentence_vectors
-from matgen.nn.precision import inference_precision
 from matgen.nn.transformer import PeriodicTransformer
+from matgen.precision import inference_precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

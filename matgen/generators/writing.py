@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from matgen.errors import ConfigError
-from matgen.nn.precision import inference_precision
+from matgen.precision import inference_precision
 
 if TYPE_CHECKING:
     from torch import Tensor

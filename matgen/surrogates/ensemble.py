@@ -50,11 +50,12 @@ class EnsembleConfig:
         members: K.
         epochs: Passes over the data for the first member.
         restart_epochs: Passes for each later one, which starts from its predecessor at half the rate (a snapshot
-            ensemble: Huang et al., ICLR 2017); 0 trains each from scratch for ``epochs``.
+            ensemble: Huang et al., ICLR 2017); 0 trains each by itself for ``epochs``.
         batch: Structures in a batch.
         rate: Peak learning rate.
         decay: AdamW weight decay.
-        start: A surrogate of the same kind whose members' weights are the starting point (transfer learning).
+        start: A surrogate of the same kind whose members' weights are the starting point (transfer learning); members
+            that are trained by themselves begin from them in turn, each with an order and noise of its own.
         held_out: Share of the rows kept aside for calibration.
         device: torch device for training.
     """
@@ -231,8 +232,8 @@ class DeepEnsemble(Surrogate):
                 torch.manual_seed(seed + m)
                 network = self.network()
             self.prepare(network, task.items)
-            if m < len(start):
-                network.load_state_dict(start[m].state_dict())
+            if start and (m < len(start) or not config.restart_epochs):
+                network.load_state_dict(start[m % len(start)].state_dict())
             elif m and config.restart_epochs:
                 network = copy.deepcopy(networks[-1])
                 schedule = replace(schedule, epochs=config.restart_epochs, rate=config.rate / 2)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from matgen.precision import native_bfloat16
 from matgen.runtime import whole_file
 
 if TYPE_CHECKING:
@@ -103,11 +104,12 @@ def _pass(
 ) -> float:
     order = np.random.default_rng(seed).permutation(len(task.items))
     noise = torch.Generator().manual_seed(seed)
+    kind = schedule.device.split(":")[0]
     total = 0.0
     for chosen in np.array_split(order, -(-len(order) // schedule.batch)):
         batch = task.collate([task.items[i] for i in chosen], noise).to(schedule.device)
         values = task.values[chosen].to(schedule.device)
-        with torch.autocast(schedule.device.split(":")[0], dtype=torch.bfloat16):
+        with torch.autocast(kind, torch.bfloat16, enabled=native_bfloat16(kind)):
             mean, log_scale, _ = network(batch)
         loss = loss_of(mean.float(), log_scale.float(), values)
         optimizer.zero_grad()

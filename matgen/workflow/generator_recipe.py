@@ -25,7 +25,7 @@ class TrainingSection(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip: Positive = 1.0
     ema: Share = 0.9995
-    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
+    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "32-true"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     save_every: Count = 250
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

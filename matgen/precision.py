@@ -1,4 +1,4 @@
-"""The precision in which networks run when nothing is learned."""
+"""The precision in which networks run and learn: bfloat16 only where the device multiplies it natively."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ def inference_precision(device: torch.device) -> AbstractContextManager[object]:
     if torch.is_grad_enabled() or not native_bfloat16(device.type):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def training_precision(wanted: str, device: str) -> str:
+    """A precision by Fabric's name: the one wanted, but ``32-true`` for ``bf16-mixed`` on a device that emulates it.
+
+    Emulated products are many times slower than those of 32 bits, and no better.
+    """
+    return "32-true" if wanted == "bf16-mixed" and not native_bfloat16(device) else wanted
 
 
 @cache
