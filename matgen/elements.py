@@ -72,6 +72,15 @@ def electronegativity() -> np.ndarray:
 
 
 @cache
+def valence_electrons() -> np.ndarray:
+    """(119,) electrons outside the noble-gas core and filled d or f shells: the group, less 10 in the p block.
+
+    Lanthanides and actinides count three, for their f electrons stay with the core.
+    """
+    return _table(lambda e: 3 if e.is_lanthanoid or e.is_actinoid else e.group - 10 * (e.group > 12))
+
+
+@cache
 def mendeleev_number() -> np.ndarray:
     """(119,) Mendeleev number (Pettifor's chemical order), from pymatgen."""
     return _table(lambda element: element.data.get("Mendeleev no"))

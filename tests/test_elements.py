@@ -15,6 +15,7 @@ from matgen.errors import ConfigError
         (elements.covalent_radius, 1.32),
         (elements.atomic_mass, 55.845),
         (elements.crustal_abundance, 56300),
+        (elements.valence_electrons, 8),
     ],
 )
 def test_tables_are_indexed_by_atomic_number(table, iron):
@@ -61,3 +62,10 @@ def test_expand_mixes_groups_and_symbols():
     assert elements.expand(["halogen", "O"]) >= {"F", "Cl", "Br", "I", "O"}
     with pytest.raises(ConfigError, match="Did you mean 'toxic'"):
         elements.expand(["toxik"])
+
+
+@pytest.mark.parametrize(
+    ("symbol", "electrons"), [("Li", 1), ("Zr", 4), ("Zn", 12), ("Al", 3), ("Sn", 4), ("F", 7), ("Gd", 3)]
+)
+def test_valence_electrons_are_counted_as_for_heusler_compounds(symbol, electrons):
+    assert elements.valence_electrons()[elements.number(symbol)] == electrons

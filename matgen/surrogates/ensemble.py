@@ -318,4 +318,4 @@ def _filled(network: nn.Module, state: dict[str, Tensor], folder: Path) -> nn.Mo
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ConfigError(f"the weights do not fit the card: {error}", where=str(folder)) from error
-    return network.eval()
+    return network.eval().requires_grad_(False)  # guidance asks for gradients in positions, never in weights

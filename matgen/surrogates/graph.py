@@ -82,6 +82,9 @@ class GraphEnsemble(DeepEnsemble):
     def predict_tensors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Predict for crystals in tensors, differentiable in their positions and cells.
 
+        The mean is that of all members, its gradient that of the first: the members are estimates of one function, and
+        each further one would cost as much again in every step that is guided.
+
         Args:
             batch: S crystals, of which no cell is degenerate: ``numbers (ΣA,)``, ``frac (ΣA, 3)``, ``cell (S, 3, 3)``.
 
@@ -95,8 +98,11 @@ class GraphEnsemble(DeepEnsemble):
             Composition(Counter(symbols()[z] for z in kinds.tolist())) for kinds in around.split(batch.numbers.numpy())
         ]
         graphs = self._graphs(batch, around)
-        outputs = [network(graphs) for network in self.networks]
-        scaled = torch.stack([mean.double() for mean, _, _ in outputs]).mean(0)
+        outputs = [self.networks[0](graphs)]
+        with torch.no_grad():
+            outputs += [network(graphs) for network in self.networks[1:]]
+        first = outputs[0][0].double()
+        scaled = first + (torch.stack([mean.double() for mean, _, _ in outputs]).mean(0) - first).detach()
         mean = (self.offset + self.scale * scaled).clamp(self.prop.lower, self.prop.upper)
         means, widths = (np.stack([out[k].detach().double().numpy() for out in outputs]) for k in (0, 1))
         _, signals, distance = self._combined(means, np.exp(widths), outputs[0][2].detach().numpy(), self.domain)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from matgen.data.property import find_property
 from matgen.surrogates import members
-from matgen.surrogates.composition import CompositionNetwork
+from matgen.surrogates.composition import CompositionEnsemble, CompositionNetwork
 from matgen.surrogates.members import Schedule, Task, loss_of, train_member
+
+from .conftest import difference
 
 SCHEDULE = Schedule(epochs=6, batch=16, rate=3e-3, decay=1e-2)
 
@@ -70,3 +73,20 @@ def test_width_does_not_pull_at_the_mean():
     mean = torch.tensor([0.0, 1.0], requires_grad=True)
     loss_of(mean, torch.tensor([-4.0, 4.0]), torch.tensor([1.0, 0.0])).backward()
     torch.testing.assert_close(mean.grad, torch.tensor([-0.5, 0.5]))
+
+
+def test_every_member_begins_from_the_model_it_starts_from(training, tmp_path):
+    def fitted(**settings) -> CompositionEnsemble:
+        model = CompositionEnsemble(find_property("e_form"), width=16, epochs=1, **settings)
+        model.fit(training, difference(training), rng=np.random.default_rng(0))
+        return model
+
+    parent = fitted(members=1)
+    parent.save(tmp_path / "parent", title="parent")
+    child = fitted(members=2, start=str(tmp_path / "parent"), rate=1e-9)  # at which nothing is learned
+    assert len(child.networks) == 2
+    for network in child.networks:
+        for ours, theirs in zip(network.parameters(), parent.networks[0].parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=1e-4)
+    apart = fitted(members=2, start=str(tmp_path / "parent"), rate=1e-2).networks
+    assert any(not torch.equal(a, b) for a, b in zip(apart[0].parameters(), apart[1].parameters(), strict=True))

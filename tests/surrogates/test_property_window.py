@@ -12,6 +12,7 @@ from matgen.data.structures import to_batch
 from matgen.errors import ConfigError
 from matgen.surrogates.prediction import surrogate_for
 from matgen.surrogates.property_window import PropertyWindow, log_inside
+from matgen.surrogates.storage import load_surrogate
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-9.0, -8.0), (6.0, 7.5), (-np.inf, 0.3), (1.2, np.inf)])
@@ -80,3 +81,21 @@ def test_it_is_named_like_any_constraint():
     (window,) = build_constraints([parse_option("property_window:property=band_gap:low=1:high=2.5:risk=0.2")])
     assert window == PropertyWindow("band_gap", 1, 2.5, 0.2)
     assert build_constraints([specify(window)]) == (window,)
+
+
+def test_an_ensemble_answers_together_and_leads_by_its_first_member(rocksalt, perovskite):
+    whole, first = (load_surrogate("band-gap-graph") for _ in range(2))
+    assert len(whole.networks) > 1
+    first.networks = first.networks[:1]
+    batch = to_batch([rocksalt, perovskite])
+    batch.cell.requires_grad_()
+    mean, std, known = whole.predict_tensors(batch)
+    expected = whole.predict([rocksalt, perovskite])
+    np.testing.assert_allclose(mean.detach(), expected.mean, atol=1e-4)
+    np.testing.assert_allclose(std, expected.std, rtol=1e-3)
+    np.testing.assert_array_equal(known, expected.in_domain)
+    one = first.predict_tensors(batch)[0]
+    assert (one - mean).abs().max() > 1e-3
+    (ours,) = torch.autograd.grad(mean.sum(), batch.cell)
+    (theirs,) = torch.autograd.grad(one.sum(), batch.cell)
+    torch.testing.assert_close(ours, theirs)

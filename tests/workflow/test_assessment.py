@@ -70,6 +70,9 @@ def test_calibration_of_normal_errors_is_the_diagonal():
         ("TiC", "borides, carbides, silicides, germanides"),
         ("PdH", "hydrides"),
         ("Ni3Al", "intermetallics and others"),
+        ("ZrNiSn", "intermetallics with closed shells"),  # 18 valence electrons
+        ("TiFe2Si", "intermetallics with closed shells"),  # 24
+        ("MnCu2Al", "intermetallics and others"),
     ],
 )
 def test_regions(formula, wanted):
