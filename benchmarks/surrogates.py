@@ -192,6 +192,7 @@ def main() -> None:
     parser.add_argument("--exclude")
     parser.add_argument("--test", required=True)
     parser.add_argument("--column", action="append", default=[], help="property=column, if named otherwise")
+    parser.add_argument("--property", action="append", help="only these; both by default")
     parser.add_argument("--skip-clusters", action="store_true")
     parser.add_argument("--shipped-only", action="store_true", help="shipped models alone, without --data")
     parser.add_argument("--baselines-only", action="store_true", help="no shipped models, clusters or distortions")
@@ -207,7 +208,7 @@ def main() -> None:
         f"{datetime.now(UTC).date()}, {platform.machine()}, 2 cores, no GPU, one thread. Protocol: train on the pool,"
     )
     print("test on rows never seen; baselines are fitted here, shipped models are loaded. Intervals: mean ± 1.645 std.")
-    for prop in ("e_form", "band_gap"):
+    for prop in options.property or ("e_form", "band_gap"):
         train = read_values(options.data, columns.get(prop, prop), options.exclude) if options.data else None
         test = read_values(options.test, columns.get(prop, prop))
         section(prop, train, test, trees=options.trees, loaded=not options.baselines_only)
