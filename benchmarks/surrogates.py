@@ -122,9 +122,11 @@ def coverage_by_part(models: dict[str, Surrogate], answers: dict[str, Prediction
         return
     names = regions(test[0])
     print(
-        "\n| 90 % interval holds, % | rows | " + " | ".join(f"{name}, one scale | own scales" for name in models) + " |"
+        "\n| 90 % interval holds, % | rows | beyond 0.05 of zero, % | "
+        + " | ".join(f"{name}, one scale | own scales" for name in models)
+        + " |"
     )
-    print("|---|--:|" + "--:|--:|" * len(models))
+    print("|---|--:|--:|" + "--:|--:|" * len(models))
     counts = {name: int((names == name).sum()) for name in set(names)}
     for region in sorted(counts, key=counts.__getitem__, reverse=True):
         chosen, cells = names == region, []
@@ -133,7 +135,8 @@ def coverage_by_part(models: dict[str, Surrogate], answers: dict[str, Prediction
             wrong = np.abs(answer.mean - test[1])[chosen] / (Z_LEVEL * answer.std[chosen])
             one = errors.scale / errors.regions.get(region, errors.scale)
             cells += [f"{100 * (wrong <= one).mean():.1f}", f"{100 * (wrong <= 1).mean():.1f}"]
-        print(f"| {region} | {counts[region]:,} | " + " | ".join(cells) + " |")
+        far = 100 * (np.abs(test[1][chosen]) > 0.05).mean()
+        print(f"| {region} | {counts[region]:,} | {far:.1f} | " + " | ".join(cells) + " |")
     print(
         "\n| 90 % interval holds, %, by fifths from the most certain | 1 | 2 | 3 | 4 | 5 |\n|---|--:|--:|--:|--:|--:|"
     )
