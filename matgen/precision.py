@@ -11,8 +11,8 @@ import torch
 def inference_precision(device: torch.device) -> AbstractContextManager[object]:
     """Matrix products in bfloat16 where no gradient is recorded and the device multiplies it natively.
 
-    Networks that were trained in mixed precision lose nothing that could be measured (``benchmarks/generators.md``) and
-    run about twice as fast. Where gradients are wanted (training, likelihoods) the caller's precision stays.
+    Networks lose nothing by it that could be measured (``benchmarks/generators.md``) and run about twice as fast. Where
+    gradients are wanted (training, likelihoods) the caller's precision stays.
     """
     if torch.is_grad_enabled() or not native_bfloat16(device.type):
         return nullcontext()
