@@ -24,7 +24,7 @@ from matgen.surrogates.base import Prediction, Surrogate
 from matgen.surrogates.conformal import ErrorModel, Judged
 from matgen.surrogates.domain import Domain, known_elements
 from matgen.surrogates.members import Schedule, Task, train_member
-from matgen.surrogates.regions import regions
+from matgen.surrogates.regions import CLOSED, METALLIC, regions
 from matgen.surrogates.settings import checked_settings
 from matgen.surrogates.storage import load_surrogate, read_weights, write_weights
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 LEAST_ROWS = 40
 """Fewer rows cannot be split into a training and a held-out part that says anything."""
+
+AT_BOUND = 0.01
+"""Answers so near to the lower bound of a property, in spreads of its values, count as at the bound."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,18 @@ class DeepEnsemble(Surrogate):
         """(S,) regions of chemistry in which intervals are calibrated; None where there are none."""
         return regions(structures)
 
+    def regions_of(self, structures: Sequence[Any], mean: np.ndarray) -> np.ndarray | None:
+        """(S,) the same once the answers (S,) are known.
+
+        Most intermetallics lie at the lower bound of a property such as the gap, and so do answers for them. Where an
+        answer does not, shells are taken as closed, and the small errors of the others say nothing.
+        """
+        names = self.regions(structures)
+        if names is None or not np.isfinite(self.prop.lower):
+            return names
+        off = (mean > self.prop.lower + AT_BOUND * self.scale) & np.isin(names, METALLIC)
+        return np.where(off, CLOSED, names)
+
     def prepare(self, network: nn.Module, items: Sequence[Any]) -> None:
         """Let a fresh network take its input scales from the training items."""
 
@@ -142,7 +157,7 @@ class DeepEnsemble(Surrogate):
         self.networks = self._train(task, seed, folder)
         known = known_elements(self.compositions([structures[i] for i in rest]))
         mean, signals = self._held(task, [items[i] for i in held], known, seed)
-        judged = Judged(signals, self._wrong(mean, values[held]), self.regions([structures[i] for i in held]))
+        judged = Judged(signals, self._wrong(mean, values[held]), self.regions_of([structures[i] for i in held], mean))
         self.errors = ErrorModel.fit(judged, 1e-3 * self.scale)
 
     def predict(self, structures: Sequence[Structure]) -> Prediction:
@@ -151,7 +166,7 @@ class DeepEnsemble(Surrogate):
             raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
         mean, signals, distance = self._signals(self.items(structures), self.domain)
         mean = np.clip(mean, self.prop.lower, self.prop.upper)
-        std = self.errors.std(signals, self.regions(structures))
+        std = self.errors.std(signals, self.regions_of(structures, mean))
         inside = self.domain.contains(distance, self.compositions(structures))
         return Prediction(mean, std, inside, distance / (self.domain.threshold or 1.0))
 
@@ -160,7 +175,7 @@ class DeepEnsemble(Surrogate):
         if self.domain is None:
             raise ConfigError(f"{self.name} is not fitted yet.", fix="Call fit, or load a trained model.")
         mean, signals, _ = self._signals(self.items(structures), self.domain)
-        return Judged(signals, self._wrong(mean, values), self.regions(structures))
+        return Judged(signals, self._wrong(mean, values), self.regions_of(structures, mean))
 
     def held_out(self, values: np.ndarray) -> np.ndarray:
         """(H,) rows that a loaded model's training kept aside for calibration, where (S,) values are all it was given.

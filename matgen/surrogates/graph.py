@@ -107,7 +107,7 @@ class GraphEnsemble(DeepEnsemble):
         means, widths = (np.stack([out[k].detach().double().numpy() for out in outputs]) for k in (0, 1))
         _, signals, distance = self._combined(means, np.exp(widths), outputs[0][2].detach().numpy(), self.domain)
         known = torch.from_numpy(self.domain.contains(distance, compositions))
-        std = self.errors.std(signals, self.regions(compositions))
+        std = self.errors.std(signals, self.regions_of(compositions, mean.detach().numpy()))
         return mean, torch.from_numpy(std), known
 
     def _graphs(self, batch: Batch, around: Neighbourhood) -> Batch:

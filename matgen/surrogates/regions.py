@@ -29,8 +29,11 @@ REGIONS = (
 
 OTHERS = "intermetallics and others"
 
+METALLIC = (METALLOIDS, OTHERS)
+"""Regions that consist of metals for the most part."""
+
 CLOSED = "intermetallics with closed shells"
-"""Of :data:`METALLOIDS` and :data:`OTHERS`, those that may be semiconductors among metals."""
+"""Those of :data:`METALLIC` that may be semiconductors."""
 
 SHELLS: dict[tuple[float, ...], set[int]] = {(1, 1, 1): {8, 18}, (1, 1, 2): {24}, (1, 1, 1, 1): {24}}
 """Valence electrons of a formula unit, by its amounts, that fill the bands of half-Heusler and Heusler compounds (Graf
@@ -42,7 +45,7 @@ def region(material: Any) -> str:
     found = amounts(material)
     present = {z for z, _ in found}
     name = next((name for name, group in REGIONS if present & group), OTHERS)
-    return CLOSED if name in (METALLOIDS, OTHERS) and _closed(found) else name
+    return CLOSED if name in METALLIC and _closed(found) else name
 
 
 def regions(materials: Sequence[Any]) -> np.ndarray:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 from torch_geometric.data import Batch
 
 from matgen.features import graph as features
 from matgen.features.graph import to_graph
 from matgen.surrogates.network import GraphNetwork, harmonics
+from matgen.surrogates.regions import CLOSED, METALLIC, METALLOIDS, OTHERS
+from matgen.surrogates.storage import load_surrogate
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +76,14 @@ def test_gradients_are_finite_even_without_edges(network):
     (mean.sum() + log_scale.sum()).backward()
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in network.parameters())
     network.zero_grad()
+
+
+def test_an_intermetallic_with_a_predicted_gap_is_not_as_certain_as_the_metals():
+    materials = [Composition(f) for f in ("Ni3Al", "Ni3Al", "SiC", "SiC", "MgO", "ZrNiSn")]
+    means = np.array([0.0, 0.6, 0.0, 1.4, 4.0, 0.0])
+    gap = load_surrogate("band-gap-graph")
+    assert gap.regions_of(materials, means).tolist() == [OTHERS, CLOSED, METALLOIDS, CLOSED, "oxides", CLOSED]
+    assert CLOSED not in gap.errors.regions  # so it takes the scale of all, which is wider
+    assert max(gap.errors.regions[name] for name in METALLIC) < gap.errors.scale
+    energy = load_surrogate("formation-energy-graph")  # has no lower bound at which metals could lie
+    assert energy.regions_of(materials, means).tolist() == energy.regions(materials).tolist()
