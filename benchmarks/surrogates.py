@@ -26,6 +26,7 @@ from matgen.features.composition import fractions
 from matgen.runtime import limit_threads
 from matgen.surrogates.base import SURROGATES, Prediction
 from matgen.surrogates.conformal import Z_LEVEL
+from matgen.surrogates.ensemble import DeepEnsemble
 from matgen.surrogates.regions import regions
 from matgen.surrogates.storage import load_surrogate, shipped
 from matgen.surrogates.training import read_values
@@ -137,6 +138,9 @@ def coverage_by_part(models: dict[str, Surrogate], answers: dict[str, Prediction
             cells += [f"{100 * (wrong <= one).mean():.1f}", f"{100 * (wrong <= 1).mean():.1f}"]
         far = 100 * (np.abs(test[1][chosen]) > 0.05).mean()
         print(f"| {region} | {counts[region]:,} | {far:.1f} | " + " | ".join(cells) + " |")
+    for name, model in models.items():
+        if isinstance(model, DeepEnsemble) and np.isfinite(model.prop.lower):
+            off_the_bound(name, model, answers[name], test, names)
     print(
         "\n| 90 % interval holds, %, by fifths from the most certain | 1 | 2 | 3 | 4 | 5 |\n|---|--:|--:|--:|--:|--:|"
     )
@@ -144,6 +148,17 @@ def coverage_by_part(models: dict[str, Surrogate], answers: dict[str, Prediction
         inside = np.abs(answer.mean - test[1]) <= Z_LEVEL * answer.std
         fifths = np.array_split(inside[np.argsort(answer.std, kind="stable")], 5)
         print(f"| {name} | " + " | ".join(f"{100 * fifth.mean():.1f}" for fifth in fifths) + " |")
+
+
+def off_the_bound(name: str, model: DeepEnsemble, answer: Prediction, test: tuple, names: np.ndarray) -> None:
+    """Share that the interval holds of intermetallics whose answer is off the bound, and by the scale of the others."""
+    off = model.regions_of(test[0], answer.mean) != names
+    wrong = np.abs(answer.mean - test[1])[off] / (Z_LEVEL * answer.std[off])
+    narrow = (
+        np.array([model.errors.regions.get(region, model.errors.scale) for region in names[off]]) / model.errors.scale
+    )
+    shares = (f"{100 * (wrong <= limit).mean():.1f} %" for limit in (1, narrow))
+    print(f"\n{name}, {off.sum()} such with an answer off the bound: {', '.join(shares)} by the scale of the others.")
 
 
 def robustness(models: dict[str, Surrogate], test: tuple) -> None:
