@@ -157,8 +157,8 @@ def off_the_bound(name: str, model: DeepEnsemble, answer: Prediction, test: tupl
     narrow = (
         np.array([model.errors.regions.get(region, model.errors.scale) for region in names[off]]) / model.errors.scale
     )
-    shares = (f"{100 * (wrong <= limit).mean():.1f} %" for limit in (1, narrow))
-    print(f"\n{name}, {off.sum()} such with an answer off the bound: {', '.join(shares)} by the scale of the others.")
+    mine, others = (f"{100 * (wrong <= limit).mean():.1f} %" for limit in (1, narrow))
+    print(f"\n{name}, {off.sum()} intermetallics with an answer off the bound: {mine}; by the others' scale {others}.")
 
 
 def robustness(models: dict[str, Surrogate], test: tuple) -> None:
