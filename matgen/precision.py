@@ -19,6 +19,11 @@ def inference_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, torch.bfloat16)
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Matrix products in the precision of their factors, for geometry: three digits are too few for a bond's length."""
+    return torch.autocast(device.type, enabled=False)
+
+
 def training_precision(wanted: str, device: str) -> str:
     """A precision by Fabric's name: the one wanted, but ``32-true`` for ``bf16-mixed`` on a device that emulates it.
 

@@ -56,6 +56,7 @@ class Draws:
         gumbel: (A, 119) standard Gumbel, which element is chosen.
         stream: The rest of the stream, for the noise of the churned sampler.
         subspace: What the space group that was asked for leaves free.
+        apart: (A, A) bonds between two atoms of a molecule whose bonds are given.
     """
 
     request: Request
@@ -68,6 +69,7 @@ class Draws:
     gumbel: np.ndarray
     stream: np.random.Generator
     subspace: Subspace | None = None
+    apart: np.ndarray | None = None
 
 
 def open_sizes(model: PeriodicGenerator, constraints: Sequence[Constraint]) -> list[int]:

@@ -130,7 +130,11 @@ def integrate(
 
 
 def predictor(
-    model: PeriodicGenerator, draws: Sequence[Draws], guidance: float, isolated: Tensor | None = None
+    model: PeriodicGenerator,
+    draws: Sequence[Draws],
+    guidance: float,
+    isolated: Tensor | None = None,
+    apart: Tensor | None = None,
 ) -> Predict:
     """The network under what is asked; here, between predicting and stepping, is where guidance acts.
 
@@ -139,6 +143,7 @@ def predictor(
         draws: What is asked of each system.
         guidance: Strength of classifier-free guidance towards targets and words, where there are any.
         isolated: (S,) which systems are molecules; None where none is.
+        apart: (S, A, A) bonds between two atoms of molecules, 0 where not told; None where none are known.
     """
     given = torch.tensor([d.request.formula is not None for d in draws])
     group = torch.tensor([d.group for d in draws])
@@ -146,7 +151,9 @@ def predictor(
     words = model.vectors_of([d.request for d in draws])
 
     def predict(numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _guided(model, (numbers, frac, cell, real, t, given, group), targets, guidance, isolated, words)
+        state = (numbers, frac, cell, real, t, given, group)
+        known = {"isolated": isolated, "apart": apart}
+        return _guided(model, state, targets, guidance, known, words)
 
     return predict
 
@@ -156,14 +163,14 @@ def _guided(
     state: tuple[Tensor, ...],
     targets: Tensor,
     guidance: float,
-    isolated: Tensor | None,
+    known: dict[str, Tensor | None],
     words: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Extrapolate from the prediction without targets and words through the one with them."""
-    conditional = model(*state, targets, isolated=isolated, words=words)
+    conditional = model(*state, targets, words=words, **known)
     if (targets.isnan().all() and words is None) or guidance == 1.0:
         return conditional[0], conditional[1], conditional[2]
-    free = model(*state, torch.full_like(targets, torch.nan), isolated=isolated)
+    free = model(*state, torch.full_like(targets, torch.nan), **known)
     frac, cell, logits = (f + guidance * (c - f) for f, c in zip(free, conditional, strict=True))
     return frac, cell, logits
 

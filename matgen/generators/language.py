@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.data import Batch
 
 from matgen.constraints.allowed_elements import AllowedElements
 from matgen.constraints.molecule_quality import MolecularWeight
-from matgen.data.molecules import canonical, embed, sketch
-from matgen.data.structures import to_data
-from matgen.errors import ConfigError, DataError
+from matgen.data.molecules import canonical
+from matgen.errors import ConfigError
 from matgen.generators.base import Generator
+from matgen.generators.layout import laid_out
 from matgen.generators.masks import masking, open_elements
 from matgen.generators.writing import Decoding, write_molecules
 from matgen.nn.causal import CausalTransformer
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from rdkit.Chem import Mol
+    from torch_geometric.data import Batch
 
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
@@ -161,7 +161,7 @@ class MoleculeLanguage(Generator):
         *,
         rng: Streams,
         constraints: Sequence[Constraint] = (),
-        conformers: bool = False,
+        conformers: bool | str = False,
         **options: Any,
     ) -> Batch:
         """One molecule a request, with its ``smiles``.
@@ -171,11 +171,12 @@ class MoleculeLanguage(Generator):
             rng: Streams by sample index.
             constraints: See :meth:`sample_smiles`.
             conformers: Whether coordinates are a conformer instead of a drawing in the plane, which takes some 20 ms a
-                molecule. Where none is found the drawing stays, with a ``reason``.
+                molecule, or the flow they come from, see :func:`matgen.generators.layout.laid_out`. Where none is found
+                the drawing stays, with a ``reason``.
             options: See :meth:`sample_smiles`.
         """
         texts = self.sample_smiles(requests, rng=rng, constraints=constraints, **options)
-        return laid_out(texts, rng if conformers else None)
+        return laid_out(texts, rng, conformers)
 
     def sample_smiles(
         self,
@@ -318,19 +319,3 @@ def limits_of(constraints: Sequence[Constraint]) -> Limits:
     if not allowed[1]:
         raise ConfigError("hydrogen is not allowed.", where="constraints", fix="Allow H: SMILES imply it.")
     return Limits(allowed, min((weight.high for weight in weights), default=np.inf))
-
-
-def laid_out(texts: Sequence[str], rng: Streams | None) -> Batch:
-    """Molecules by SMILES as structures: conformers where streams are given for them, else drawings in the plane."""
-    systems = []
-    for i, text in enumerate(texts):
-        structure, reason = sketch(text), ""
-        if rng is not None:
-            try:
-                structure = embed(text, int(rng.at(i).integers(2**31)))
-            except DataError as error:
-                reason = error.what
-        data = to_data(structure)
-        data.smiles, data.reason = text, reason
-        systems.append(data)
-    return Batch.from_data_list(systems)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from ase.data import covalent_radii
 
 from matgen.data.batches import BOX
 from matgen.data.structures import molecule, to_data
+from matgen.nn.transformer import FARTHEST
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,9 @@ NOISE = 1.6
 
 UNIT = 0.25
 """Velocities of molecules in units of so many box edges vary as much as those of crystals in cell edges."""
+
+STRETCH = 1.3
+"""Atoms closer than so many sums of their covalent radii (Cordero et al., Dalton Trans. 2832, 2008) are bonded."""
 
 
 def unboxed(numbers: np.ndarray, frac: np.ndarray) -> Data:
@@ -65,3 +70,21 @@ def aligned(noise: Tensor, data: Tensor, real: Tensor) -> Tensor:
     sign = torch.linalg.det(u @ vt).sign()
     flip = torch.diag_embed(torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1))
     return turned(noise, (u @ flip @ vt).mT)
+
+
+def bonds_between(numbers: Tensor, frac: Tensor, real: Tensor) -> Tensor:
+    """(S, A, A) which atoms of molecules in their boxes are bonded, by distance, from (S, A), (S, A, 3) and (S, A)."""
+    radii = torch.from_numpy(covalent_radii).to(frac)[numbers]
+    near = torch.cdist(frac, frac) * BOX < STRETCH * (radii[:, :, None] + radii[:, None])
+    return near & real[:, :, None] & real[:, None] & ~torch.eye(near.shape[1], dtype=torch.bool, device=near.device)
+
+
+def bonds_apart(bonded: Tensor) -> Tensor:
+    """(S, A, A) how many bonds lie between two atoms, at most :data:`.FARTHEST`; 0 of an atom with itself."""
+    step = bonded.float()
+    apart = torch.full_like(bonded, FARTHEST, dtype=torch.long)
+    reached = step
+    for bonds in range(1, FARTHEST):
+        apart = torch.where((reached > 0) & (apart == FARTHEST), bonds, apart)
+        reached = reached @ step
+    return apart.masked_fill(torch.eye(bonded.shape[1], dtype=torch.bool, device=bonded.device), 0)

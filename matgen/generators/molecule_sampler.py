@@ -5,29 +5,34 @@ Shapes: S systems, A atoms (padded), U atoms of a formula.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from pymatgen.core import Composition
+from rdkit import Chem
 
 from matgen.data.batches import BOX
 from matgen.data.fixed import Fixed
+from matgen.data.request import Request
+from matgen.data.structures import from_batch
 from matgen.errors import ConfigError
 from matgen.generators.dense import Crystals
 from matgen.generators.drawing import Draws, open_sizes, remaining, solve_in_chunks
 from matgen.generators.flow_sampler import integrate, predictor
-from matgen.generators.molecule_box import NOISE, unboxed
+from matgen.generators.molecule_box import NOISE, bonds_apart, unboxed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pymatgen.core import Structure
+    from rdkit.Chem import Mol
     from torch import Tensor
     from torch_geometric.data import Batch, Data
 
     from matgen.constraints.base import Constraint
-    from matgen.data.request import Request
     from matgen.generators.flow_sampler import Integration, Predict
     from matgen.generators.periodic import PeriodicGenerator
     from matgen.runtime import Streams
@@ -78,9 +83,44 @@ def sample_molecules(
     return solve_in_chunks(draws, solve)
 
 
+def sample_geometries(
+    model: PeriodicGenerator, molecules: Sequence[Mol], how: Integration, *, rng: Streams
+) -> list[Structure]:
+    """Draw one geometry for each molecule whose bonds are known.
+
+    Args:
+        model: A flow that was trained on molecules.
+        molecules: With all their hydrogens. Their stereochemistry is not looked at.
+        how: Steps and their variants.
+        rng: Streams by index.
+    """
+    draws = [_bonded(molecule, rng.at(i)) for i, molecule in enumerate(molecules)]
+
+    def solve(chunk: Sequence[Draws]) -> Crystals:
+        x = integrate(model, chunk, _predictor(model, chunk, how.guidance), how)
+        return Boxed(x.numbers, x.frac, x.cell, x.real)
+
+    return from_batch(solve_in_chunks(draws, solve)) if draws else []
+
+
+def _bonded(molecule: Mol, stream: np.random.Generator) -> Draws:
+    """Noise around the atoms of a molecule, in their order, and the bonds between them."""
+    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
+    formula = Composition(Counter(atom.GetSymbol() for atom in molecule.GetAtoms())).formula
+    bonded = torch.from_numpy(Chem.GetAdjacencyMatrix(molecule)).bool()
+    return _noise(Request(formula=formula), numbers, stream, bonds_apart(bonded[None])[0].numpy())
+
+
 def _predictor(model: PeriodicGenerator, draws: Sequence[Draws], guidance: float) -> Predict:
     """The network's view of molecules: elements that none of them has are out of question."""
-    plain = predictor(model, draws, guidance, isolated=torch.ones(len(draws), dtype=torch.bool))
+    apart = None
+    if any(d.apart is not None for d in draws):
+        widest = max(d.size for d in draws)
+        apart = torch.zeros(len(draws), widest, widest, dtype=torch.long)
+        for i, d in enumerate(draws):
+            if d.apart is not None:
+                apart[i, : d.size, : d.size] = torch.from_numpy(d.apart)
+    plain = predictor(model, draws, guidance, torch.ones(len(draws), dtype=torch.bool), apart)
     absent = model.molecule_elements == 0
 
     def predict(numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,17 +140,25 @@ def _draw(model: PeriodicGenerator, request: Request, stream: np.random.Generato
     unit = np.array([el.Z for el, amount in sorted(formula.items()) for _ in range(round(amount))], dtype=int)
     size = _size(model, request, len(unit), max(len(fixed), len(request.elements)), stream, open_sizes)
     numbers = unit if len(unit) else np.zeros(size, dtype=int)
+    return _noise(request, np.concatenate([fixed, remaining(numbers, fixed)]), stream)
+
+
+def _noise(
+    request: Request, numbers: np.ndarray, stream: np.random.Generator, apart: np.ndarray | None = None
+) -> Draws:
+    size = len(numbers)
     normal = stream.standard_normal((size, 3))
     return Draws(
         request=request,
         size=size,
         group=0,
-        numbers=np.concatenate([fixed, remaining(numbers, fixed)]),
+        numbers=numbers,
         frac=(normal - normal.mean(0)) * NOISE / BOX + 0.5,
         cell=np.zeros(6),
         clock=stream.random(size),
         gumbel=stream.gumbel(size=(size, 119)),
         stream=stream,
+        apart=apart,
     )
 
 

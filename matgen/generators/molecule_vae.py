@@ -21,8 +21,9 @@ from matgen.errors import ConfigError
 from matgen.generators.autoencoder import Autoencoder
 from matgen.generators.base import GENERATORS
 from matgen.generators.bond_encoder import BondEncoder
-from matgen.generators.language import MoleculeLanguage, laid_out
+from matgen.generators.language import MoleculeLanguage
 from matgen.generators.latent_prior import CodeFlow, fit_on_codes
+from matgen.generators.layout import laid_out
 from matgen.generators.molecule_graphs import Graphs, MoleculeSet
 from matgen.generators.selfies import Selfies
 from matgen.generators.smiles import Smiles
@@ -185,7 +186,7 @@ class MoleculeVAE(Autoencoder, MoleculeLanguage):
         rng: Streams,
         requests: Sequence[Request] | None = None,
         constraints: Sequence[Constraint] = (),
-        conformers: bool = False,
+        conformers: bool | str = False,
         **options: Any,
     ) -> Batch:
         """One molecule for each code, with its ``smiles``.
@@ -199,7 +200,7 @@ class MoleculeVAE(Autoencoder, MoleculeLanguage):
             options: As of :meth:`decode_smiles`.
         """
         texts = self.decode_smiles(codes, rng=rng, constraints=constraints, **options)
-        return laid_out(texts, rng if conformers else None)
+        return laid_out(texts, rng, conformers)
 
     @torch.no_grad()
     def decode_smiles(

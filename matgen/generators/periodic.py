@@ -21,8 +21,8 @@ from matgen.generators.molecule_box import UNIT
 from matgen.generators.paths import centred
 from matgen.generators.penalties import Penalties
 from matgen.generators.words import Words, composed_vectors, sentence_vectors
-from matgen.nn.transformer import PeriodicTransformer
-from matgen.precision import inference_precision
+from matgen.nn.transformer import PeriodicTransformer, Towards
+from matgen.precision import full_precision, inference_precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,10 +158,11 @@ class PeriodicGenerator(Generator):
         )
         self.max_atoms, self.targets, self.reveal_end, self.molecules = max_atoms, targets, reveal_end, molecules
         self.penalties = Penalties.of(penalties)
-        self.backbone = PeriodicTransformer(width, layers, heads, channels)
+        self.backbone = PeriodicTransformer(width, layers, heads, channels, molecules)
         self.condition = Condition(width, max_atoms, len(targets) if self.steered_by_targets else 0, molecules)
         self.words = Words(width, max_atoms) if words else None
         self.coordinate_head = nn.Linear(width, 3)
+        self.towards = Towards(width, channels) if molecules else None
         self.cell_head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6))
         self.register_buffer("cell_mean", torch.zeros(6))
         self.register_buffer("cell_std", torch.ones(6))
@@ -228,6 +229,7 @@ class PeriodicGenerator(Generator):
         steer: Tensor | None = None,
         isolated: Tensor | None = None,
         words: Tensor | None = None,
+        apart: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Velocity of coordinates (S, A, 3), of the standardised cell (S, 6), and element logits (S, A, 119).
 
@@ -243,6 +245,7 @@ class PeriodicGenerator(Generator):
             steer: (S, D) joins the condition, for example a projected latent code.
             isolated: (S,) which systems are molecules, whose cell is the box; None where none is.
             words: (S, E) vectors of sentences, zero where not given; None where none is.
+            apart: (S, A, A) bonds between two atoms of a molecule, 0 where not told; None where none are known.
         """
         sizes = real.sum(1)
         condition = self.condition(t, cell, given, sizes, group, targets, isolated)
@@ -250,11 +253,15 @@ class PeriodicGenerator(Generator):
         said = None if words is None or self.words is None else self.words(words)
         condition = condition if said is None else condition + said[0]
         with inference_precision(frac.device):
-            h = self.backbone(numbers, frac, self._basis(cell, sizes, isolated), real, condition, isolated)
+            basis = self._basis(cell, sizes, isolated)
+            h, pairs = self.backbone(numbers, frac, basis, real, condition, isolated, apart)
+            turning = None if self.towards is None else self.towards(h, pairs, frac, BOX, real)
         pooled = (h * real[..., None]).sum(1) / sizes[:, None]
-        velocity = centred(self.coordinate_head(h).float(), real)
-        if isolated is not None:
-            velocity = velocity * torch.where(isolated, UNIT, 1.0)[:, None, None]
+        velocity = self.coordinate_head(h).float()
+        if isolated is not None and turning is not None:
+            whole = isolated[:, None, None]
+            velocity = (velocity + turning * whole) * torch.where(whole, UNIT, 1.0)
+        velocity = centred(velocity, real)
         logits = self.backbone.element_logits(h).float()
         logits = logits if said is None else logits + said[1][:, None]
         return velocity, self.cell_head(pooled).float(), logits
@@ -290,7 +297,8 @@ class PeriodicGenerator(Generator):
         """(S, 3, 3) cells in Å; those of molecules are boxes."""
         from matgen.nn.cell import stretch
 
-        basis = stretch(self.restore(cell, sizes))
+        with full_precision(cell.device):
+            basis = stretch(self.restore(cell, sizes))
         if isolated is None:
             return basis
         return torch.where(isolated[:, None, None], torch.eye(3, device=basis.device) * BOX, basis)

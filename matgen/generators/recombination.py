@@ -14,7 +14,7 @@ from rdkit.Chem import BRICS
 from matgen.data.molecules import canonical, canonical_of, parse_smiles, sanitised
 from matgen.errors import ConfigError, DataError
 from matgen.generators.base import GENERATORS, Generator
-from matgen.generators.language import laid_out
+from matgen.generators.layout import laid_out
 from matgen.generators.sequence_gathering import read_smiles
 from matgen.runtime import content_id, file_id
 
@@ -66,7 +66,7 @@ class Recombination(Generator):
         """``request.n`` molecules with their ``smiles``, laid out flat; sample ``i`` draws only from ``rng.at(i)``."""
         if constraints or options:
             raise ConfigError("constraints and options do not act here.", where=self.name, fix="Screen its samples.")
-        return laid_out([self.draw(rng.at(i)) for i in range(request.n)], None)
+        return laid_out([self.draw(rng.at(i)) for i in range(request.n)], rng)
 
     def draw(self, rng: np.random.Generator) -> str:
         """Canonical SMILES of one molecule.

@@ -6,16 +6,28 @@ import numpy as np
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
+from rdkit import Chem
 
 from matgen.data.batches import BOX, TrainingSet
 from matgen.data.fixed import Fixed
-from matgen.data.molecules import embed
+from matgen.data.molecules import embed, to_rdkit
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, is_molecule, molecule
 from matgen.errors import ConfigError
 from matgen.generators.base import GENERATORS, load_generator
-from matgen.generators.flow import Flow
-from matgen.generators.molecule_box import NOISE, aligned, box_noise, random_rotations, turned, unboxed
+from matgen.generators.dense import Crystals
+from matgen.generators.flow import Flow, _as_written
+from matgen.generators.molecule_box import (
+    NOISE,
+    aligned,
+    bonds_apart,
+    bonds_between,
+    box_noise,
+    random_rotations,
+    turned,
+    unboxed,
+)
+from matgen.nn.transformer import FARTHEST
 from matgen.runtime import Streams
 from matgen.testing import check_generator
 from matgen.training import Training, fit
@@ -93,6 +105,26 @@ def test_rotations_are_proper_and_have_no_direction():
     assert turns.mean(0).abs().max() < 0.05
 
 
+def test_bonds_and_how_many_lie_between_two_atoms(molecules):
+    batch = TrainingSet.build(molecules, {}).batch(torch.tensor([2, 7]))  # ethanol and hydrogen cyanide
+    x = Crystals.of(batch)
+    bonded = bonds_between(x.numbers, x.frac, x.real)
+    assert bonded.sum((1, 2)).tolist() == [2 * 8, 2 * 2]
+    for one, found, real in zip((molecules[2], molecules[7]), bonds_apart(bonded), x.real, strict=True):
+        wanted = Chem.GetDistanceMatrix(Chem.AddHs(to_rdkit(one)))
+        inside = found[real][:, real].numpy()
+        assert np.sort(inside, axis=None).tolist() == np.sort(wanted.clip(max=FARTHEST), axis=None).tolist()
+
+
+def test_a_mirrored_molecule_is_told_from_its_bonds():
+    right = embed("C[C@H](N)O", 1)
+    wrong = molecule(right.atomic_numbers, right.cart_coords * [1, 1, -1])
+    for geometry in (right, wrong):
+        made = _as_written("C[C@H](N)O", geometry)
+        assert made.properties["smiles"] == right.properties["smiles"]
+    assert _as_written("CC(=O)N", right) == "its coordinates suggest other bonds than those written."
+
+
 def test_alignment_finds_the_rotation():
     generator = torch.Generator().manual_seed(0)
     real = torch.ones(16, 7, dtype=torch.bool)
@@ -117,8 +149,6 @@ def test_crystals_and_molecules_in_one_batch_do_not_touch_each_other(mixed):
 
 
 def _forward(model, data, indices):
-    from matgen.generators.dense import Crystals
-
     batch = data.batch(indices)
     x = Crystals.of(batch)
     s = len(indices)
@@ -132,8 +162,6 @@ def _forward(model, data, indices):
 def test_network_sees_no_images_of_a_molecule(alone):
     """A molecule that is moved in its box, or whose box has its seam between the atoms, is the same."""
     model, data = alone
-    from matgen.generators.dense import Crystals
-
     batch = data.batch(torch.tensor([2]))
     x = Crystals.of(batch)
     state = (torch.full((1,), 0.5), torch.zeros(1, dtype=torch.bool), torch.zeros(1, dtype=torch.long))
@@ -212,3 +240,8 @@ def test_it_learns_one_molecule(tmp_path):
     made = from_batch(trained.sample(Request(n=30, formula="H2O"), rng=Streams(0, "x"), steps=30))
     bonds = [_distances(s)[s.atomic_numbers.index(8)].max() for s in made]
     assert np.median(bonds) == pytest.approx(0.96, abs=0.2)
+    told = trained.geometries(["O"] * 20 + ["CC", "S"], rng=Streams(0, "x"), steps=30)
+    found = [s for s in told if not isinstance(s, str)]
+    assert len(found) > 10
+    assert {s.properties["smiles"] for s in found} == {"O"}
+    assert told[20:] == ["8 atoms are more than the 3 that were learned from.", "no molecule with S was learned from."]

@@ -219,7 +219,7 @@ def test_training_resumes_and_samples_do_not_depend_on_workers(table, tmp_path, 
 
 
 def test_molecules_without_a_conformer_are_rejected_with_the_reason(table, tmp_path, monkeypatch):
-    from matgen.generators import language
+    from matgen.generators import layout
 
     def refuse(smiles: str, seed: int) -> None:
         raise DataError(f"no conformer found for {smiles}.")
@@ -228,7 +228,7 @@ def test_molecules_without_a_conformer_are_rejected_with_the_reason(table, tmp_p
     options = {"conformers": True}
     made = sample(tmp_path / "a", 4, seed=1, options=options, executor=Serial())
     assert len(made) + len(made.rejected) == 4
-    monkeypatch.setattr(language, "embed", refuse)
+    monkeypatch.setattr(layout, "embed", refuse)
     made = sample(tmp_path / "a", 4, seed=1, options=options, executor=Serial())
     assert len(made) == 0
     assert made.rejected["reason"].str.startswith("no conformer found").all()
