@@ -99,7 +99,9 @@ def matched(label: str, true: Sequence[Structure], make) -> None:  # noqa: ANN00
 
 
 def mixing(name: str, first: Sequence[Structure], second: Sequence[Structure]) -> None:
-    """What children at each depth share with their parents, which are what the decoder makes of the parents' codes.
+    """What children share with their parents, which are what the decoder makes of the parents' codes.
+
+    Children are those of the GAN at each depth, and of the autoencoder's two halves of a code.
 
     Parents and children of a pair are decoded from the same noise. Nearer by composition: Σ |difference| of the shares
     of the elements; by shape: of lengths over the cube root of the volume and of angles in radians, reduced cells.
@@ -108,8 +110,9 @@ def mixing(name: str, first: Sequence[Structure], second: Sequence[Structure]) -
     codes = [model.encode(to_batch(structures)) for structures in (first, second)]
     decoded = [from_batch(model.decode(c, rng=Streams(0, "mixing"))) for c in codes]
     asked = [Request(formula=s.composition.formula.replace(" ", ""), n_atoms=len(s)) for s in decoded[0]]
-    for depth in range(model.depth + 1):
-        child = model.mix(*codes, depth)
+    children = {f"depth {depth} of {model.depth}": model.mix(*codes, depth) for depth in range(model.depth + 1)}
+    children["halves of the codes"] = model.autoencoder.crossed(*codes)
+    for label, child in children.items():
         free = from_batch(model.decode(child, rng=Streams(0, "mixing")))
         given = from_batch(model.decode(child, rng=Streams(0, "mixing"), requests=asked))
         pairs = list(zip(free, given, *decoded, strict=True))
@@ -122,7 +125,7 @@ def mixing(name: str, first: Sequence[Structure], second: Sequence[Structure]) -
             "smact14": compositional(free),
         }
         told = ", ".join(f"{what} {counted(hits)}" for what, hits in found.items())
-        print(f"depth {depth} of {model.depth}, {len(pairs)} pairs: {told}", flush=True)
+        print(f"{label}, {len(pairs)} pairs: {told}", flush=True)
 
 
 def counted(hits: Iterable[bool]) -> str:

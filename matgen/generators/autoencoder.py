@@ -32,6 +32,8 @@ class Autoencoder(Generator):
 
     code_size: int
     """C."""
+    chemical_size: int = 0
+    """How many numbers of a code, the first, hold the composition and nothing else; 0 where it is not apart."""
 
     def gather_plain(
         self, sources: Sequence[str | Path], exclude: str | Path | None, max_atoms: int

@@ -41,22 +41,34 @@ class Styles(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Codes (S, C) from one style (S, D) a depth."""
+    """Codes (S, C) from one style (S, D) a depth; their chemical part leaves at half of the depth.
 
-    def __init__(self, code: int, width: int, depth: int) -> None:
+    Args:
+        code: C.
+        width: D.
+        depth: L.
+        chemical: Numbers of the chemical part, see :attr:`.Autoencoder.chemical_size`.
+    """
+
+    def __init__(self, code: int, width: int, depth: int, chemical: int = 0) -> None:
         super().__init__()
+        self.middle = depth // 2
         self.constant = nn.Parameter(torch.randn(width))
         self.styles = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(depth))
         self.layers = nn.ModuleList(spectral_norm(nn.Linear(width, width)) for _ in range(depth))
-        self.leave = nn.Linear(width, code)
+        self.leave_early = nn.Linear(width, chemical) if chemical else None
+        self.leave = nn.Linear(width, code - chemical)
 
     def forward(self, styles: Sequence[Tensor]) -> Tensor:
         """(S, C) from L styles (S, D)."""
         h = self.constant.expand(styles[0].shape)
+        states = [h]
         for style, modulate, layer in zip(styles, self.styles, self.layers, strict=True):
             scale, shift = modulate(style).chunk(2, dim=-1)
             h = h + layer(F.silu(h * (1 + scale) + shift))
-        return self.leave(h)
+            states.append(h)
+        late = self.leave(h)
+        return late if self.leave_early is None else torch.cat([self.leave_early(states[self.middle]), late], dim=-1)
 
 
 class Critic(nn.Module):
@@ -100,7 +112,7 @@ class GAN(LatentGenerator):
         self.paces = {"critic": pace}
         self.mapping = Styles(self.code_size, width)
         self.inversion = Styles(self.code_size, width)
-        self.synthesis = Synthesis(self.code_size, width, depth)
+        self.synthesis = Synthesis(self.code_size, width, depth, self.autoencoder.chemical_size)
         self.critic = Critic(self.code_size, width)
 
     def code_loss(self, codes: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
@@ -146,6 +158,9 @@ class GAN(LatentGenerator):
     def mix(self, first: Tensor, second: Tensor, depth: int) -> Tensor:
         """Children whose styles follow ``first`` up to a depth and ``second`` from there on.
 
+        At half of the depth the composition is that of ``first``, and the geometry follows the styles of ``second``.
+        What the inversion misses of the parents is added in proportion, so that at either end a parent returns.
+
         Args:
             first: Codes (S, C) of the parents of the early layers.
             second: Codes (S, C) of the parents of the late layers.
@@ -154,6 +169,17 @@ class GAN(LatentGenerator):
         Returns:
             Codes (S, C).
         """
-        early, late = (self.inversion((codes - self.code_mean) / self.code_std) for codes in (first, second))
-        styles = [early if layer < depth else late for layer in range(self.depth)]
-        return self.synthesis(styles) * self.code_std + self.code_mean
+        parents = [(codes - self.code_mean) / self.code_std for codes in (first, second)]
+        styles = [self.inversion(codes) for codes in parents]
+        missed = [codes - self.synthesis([style] * self.depth) for codes, style in zip(parents, styles, strict=True)]
+        made = self.synthesis([styles[0] if layer < depth else styles[1] for layer in range(self.depth)])
+        return (made + torch.lerp(missed[1], missed[0], self._share(depth))) * self.code_std + self.code_mean
+
+    def _share(self, depth: int) -> Tensor:
+        """(C,) how far the first of two parents that meet at a depth decides each number of a code."""
+        chemical, middle = self.autoencoder.chemical_size, self.synthesis.middle
+        share = torch.full((self.code_size,), depth / self.depth)
+        if chemical:
+            share[:chemical] = min(1.0, depth / middle)
+            share[chemical:] = max(0.0, (depth - middle) / (self.depth - middle))
+        return share

@@ -24,9 +24,10 @@ from matgen.generators.flow_sampler import Integration
 from matgen.generators.latent_prior import CodeFlow
 from matgen.generators.paths import pair_noise, straight, torus
 from matgen.generators.periodic import UNKNOWN_GROUP, PeriodicGenerator, field_losses
+from matgen.generators.vae_chemistry import Chemistry, divergence, drawn, element_counts, exchanged
 from matgen.generators.vae_decoding import decode_codes, fitness
 from matgen.generators.vae_encoder import Encoder
-from matgen.generators.vae_heads import element_shares, finish_heads
+from matgen.generators.vae_heads import finish_heads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
 
 @GENERATORS.register("vae")
 class VAE(Autoencoder, PeriodicGenerator):
-    """Variational autoencoder: one permutation-invariant code a crystal, decoded by a flow.
+    """Variational autoencoder: one permutation-invariant code a crystal, of chemistry and geometry, decoded by a flow.
 
     Args:
         code: C.
+        chemistry: So many numbers of it, the first (half if not given), hold the composition of the cell and nothing
+            else; the others hold what the decoder is to make of that composition.
         encoder_width, encoder_layers, neighbours: Size of the :class:`Encoder`.
         kl: Weight of the divergence from the standard normal, for each nat.
         free: Nats of each dimension that cost nothing.
@@ -64,6 +67,7 @@ class VAE(Autoencoder, PeriodicGenerator):
     def __init__(
         self,
         code: int = 64,
+        chemistry: int | None = None,
         encoder_width: int = 96,
         encoder_layers: int = 3,
         neighbours: int = 12,
@@ -72,9 +76,11 @@ class VAE(Autoencoder, PeriodicGenerator):
         decoder_share: float = 1.0,
         **settings: Any,
     ) -> None:
+        chemistry = code // 2 if chemistry is None else chemistry
         super().__init__(
             **settings,
             code=code,
+            chemistry=chemistry,
             encoder_width=encoder_width,
             encoder_layers=encoder_layers,
             neighbours=neighbours,
@@ -83,16 +89,16 @@ class VAE(Autoencoder, PeriodicGenerator):
             decoder_share=decoder_share,
         )
         width = self.config["width"]
-        self.code_size, self.kl, self.free, self.decoder_share = code, kl, free, decoder_share
-        self.encoder = Encoder(code, encoder_width, encoder_layers, neighbours)
+        self.code_size, self.chemical_size, self.decoder_share = code, chemistry, decoder_share
+        self.kl, self.free = kl, free
+        self.chemistry = Chemistry(chemistry, self.max_atoms)
+        self.encoder = Encoder(code - chemistry, encoder_width, encoder_layers, neighbours)
         last = nn.Linear(width // 2, width)
-        self.steer = nn.Sequential(nn.Linear(code, width // 2), nn.SiLU(), last)
+        self.steer = nn.Sequential(nn.Linear(code - chemistry, width // 2), nn.SiLU(), last)
         # A decoder that starts from a trained flow begins as that flow.
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.composition_head = _head(code, 119)
-        self.size_head = _head(code, self.max_atoms + 1)
-        self.property_head = _head(code, len(self.targets))
+        self.property_head = nn.Sequential(nn.Linear(code, 128), nn.SiLU(), nn.Linear(128, len(self.targets)))
         self.code_flow = CodeFlow(code)
 
     def gather_plain(
@@ -106,14 +112,18 @@ class VAE(Autoencoder, PeriodicGenerator):
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Velocity errors given the code, and errors of composition, size and properties; divergence; code flow."""
         x1 = Crystals.of(batch)
-        sizes = x1.real.sum(1)
-        mean, log_variance = self.encoder(batch, self.standardise(x1.cell, sizes))
-        code = mean + (log_variance / 2).exp() * torch.randn(mean.shape, generator=rng)
+        counts = element_counts(batch)
+        mean, log_variance = self.posterior(batch, x1, counts)
+        code = drawn(mean, log_variance, rng)
         decoded = torch.randperm(len(code), generator=rng)[: math.ceil(self.decoder_share * len(code))]
         losses = self._decoder_losses(x1[decoded], code[decoded], rng)
+        other = exchanged(counts, self.elements, rng)
+        chemical_mean, chemical_log_variance = self.chemistry(other)
+        chemistry = self.chemistry.losses(drawn(chemical_mean, chemical_log_variance, rng), other)
         parts = {
-            **self.code_losses(code, element_shares(batch), sizes, self.targets_of(batch)),
-            "divergence": self._divergence(mean, log_variance),
+            **chemistry,
+            "property": self.property_loss(code, self.targets_of(batch)),
+            "divergence": divergence(mean, log_variance).clamp_min(self.free).sum(),
             "code_flow": self.code_flow.loss(code.detach(), rng),
         }
         total = losses["loss"] + parts["composition"] + 0.3 * parts["size"] + 0.2 * parts["property"]
@@ -121,8 +131,20 @@ class VAE(Autoencoder, PeriodicGenerator):
         shown = {"coordinate": losses["coordinate"], "cell": losses["cell"], **parts}
         return {"loss": total, **{name: value.detach() for name, value in shown.items()}}
 
+    def posterior(self, batch: Batch, x: Crystals, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance (S, C) of the codes of crystals in reduced cells.
+
+        Args:
+            batch: The crystals.
+            x: Their dense view.
+            counts: (S, 119) atoms of each element.
+        """
+        parts = zip(self.chemistry(counts), self.encoder(batch, self.standardise(x.cell, x.real.sum(1))), strict=True)
+        mean, log_variance = (torch.cat(part, dim=-1) for part in parts)
+        return mean, log_variance
+
     def finish(self, data: TrainingSet, rng: torch.Generator, steps: int = 4_000, batch: int = 512) -> None:
-        """Fit heads and code flow on the codes of the trained encoder, which costs minutes and sharpens them.
+        """Go on with the chemical part alone, then fit heads and code flow on the codes; both cost minutes.
 
         Args:
             data: What the autoencoder was trained on.
@@ -132,22 +154,11 @@ class VAE(Autoencoder, PeriodicGenerator):
         """
         finish_heads(self, data, rng, steps, batch)
 
-    def code_losses(self, code: Tensor, shares: Tensor, sizes: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-        """Errors of what is read from codes (S, C).
-
-        Args:
-            code: (S, C).
-            shares: (S, 119) true shares of the elements.
-            sizes: (S,) true numbers of atoms.
-            wanted: (S, T) standardised targets, NaN where unknown.
-        """
+    def property_loss(self, code: Tensor, wanted: Tensor) -> Tensor:
+        """Error of the properties read from codes (S, C), of standardised targets (S, T), NaN where unknown."""
         known = ~wanted.isnan()
-        miss = F.smooth_l1_loss(self.property_head(code)[known], wanted[known], reduction="sum")
-        return {
-            "composition": -(self.composition_head(code).log_softmax(-1) * shares).sum(-1).mean(),
-            "size": F.cross_entropy(self.size_head(code), sizes),
-            "property": miss / max(len(code), 1),
-        }
+        miss = F.smooth_l1_loss(self.property_head(code).float()[known], wanted[known], reduction="sum")
+        return miss / max(len(code), 1)
 
     def velocities(
         self, numbers: Tensor, frac: Tensor, cell: Tensor, real: Tensor, t: Tensor, code: Tensor
@@ -156,7 +167,8 @@ class VAE(Autoencoder, PeriodicGenerator):
         s = len(numbers)
         given = torch.ones(s, dtype=torch.bool)
         group = torch.full((s,), UNKNOWN_GROUP)
-        return self(numbers, frac, cell, real, t, given, group, torch.zeros(s, 0), self.steer(code))
+        steer = self.steer(code[:, self.chemical_size :])
+        return self(numbers, frac, cell, real, t, given, group, torch.zeros(s, 0), steer)
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
@@ -171,9 +183,7 @@ class VAE(Autoencoder, PeriodicGenerator):
     @torch.no_grad()
     def encode_prepared(self, batch: Batch) -> Tensor:
         """Codes (S, C) of crystals whose cells are reduced already, as those of a training set are."""
-        x = Crystals.of(batch)
-        mean, _ = self.encoder(batch, self.standardise(x.cell, x.real.sum(1)))
-        return mean
+        return self.posterior(batch, Crystals.of(batch), element_counts(batch))[0]
 
     def decode(
         self,
@@ -194,6 +204,10 @@ class VAE(Autoencoder, PeriodicGenerator):
             options: Of :class:`matgen.generators.flow_sampler.Integration`: ``steps``, ``annealing``, ``churn``.
         """
         return decode_codes(self, codes, Integration(**options), rng=rng, requests=requests, constraints=constraints)
+
+    def crossed(self, stoichiometry: Tensor, geometry: Tensor) -> Tensor:
+        """Codes (S, C) with the composition of the first and the geometry of the second codes (S, C)."""
+        return torch.cat([stoichiometry[:, : self.chemical_size], geometry[:, self.chemical_size :]], dim=-1)
 
     def draw_codes(self, noise: Tensor) -> Tensor:
         """Codes (S, C) as those of the training data are distributed, from standard normal noise (S, C)."""
@@ -223,12 +237,3 @@ class VAE(Autoencoder, PeriodicGenerator):
         cell, cell_velocity = straight(torch.randn(s, 6, generator=rng), clean, t)
         predicted = self.velocities(x1.numbers, frac, cell, x1.real, t, code)
         return field_losses(predicted, (frac_velocity, cell_velocity), x1, torch.zeros_like(x1.real))
-
-    def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """Nats from the standard normal in a code, of which ``free`` in each dimension do not count."""
-        nats = (mean.square() + log_variance.exp() - log_variance - 1) / 2
-        return nats.mean(0).clamp_min(self.free).sum()
-
-
-def _head(code: int, out: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(code, 128), nn.SiLU(), nn.Linear(128, out))

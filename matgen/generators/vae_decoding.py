@@ -66,7 +66,7 @@ def decode_codes(
 @torch.no_grad()
 def fitness(model: VAE, codes: Tensor, request: Request, masks: Sequence[Constraint]) -> Tensor:
     """(S,) log probability of what is asked under what each code says about size and composition."""
-    log_share = model.composition_head(codes).log_softmax(-1)
+    log_share = model.chemistry.log_shares(codes)
     score = torch.zeros(len(codes))
     unit = formula_unit(request)
     elements = wanted_elements([request])[0]
@@ -78,7 +78,7 @@ def fitness(model: VAE, codes: Tensor, request: Request, masks: Sequence[Constra
         allowed = torch.from_numpy(open_elements(model.max_atoms, masks))
         score = score + 10 * log_share[:, allowed].logsumexp(-1) if allowed.any() else score
     if request.n_atoms is not None:
-        score = score + model.size_head(codes).log_softmax(-1)[:, min(request.n_atoms, model.max_atoms)]
+        score = score + model.chemistry.size_logits(codes).log_softmax(-1)[:, min(request.n_atoms, model.max_atoms)]
     return score
 
 
@@ -101,7 +101,7 @@ def _draw(
 ) -> Draws:
     unit = formula_unit(request)
     allowed = allowed_sizes(model, request, len(unit), sizes)
-    size = int(allowed[model.size_head(code)[torch.from_numpy(allowed)].argmax()])
+    size = int(allowed[model.chemistry.size_logits(code[None])[0, torch.from_numpy(allowed)].argmax()])
     draws = Draws(
         request=request,
         size=size,
@@ -121,7 +121,7 @@ def _draw(
 def _composition(model: VAE, code: Tensor, draws: Draws, constraints: Sequence[Constraint]) -> np.ndarray:
     """(A,) elements that the code asks for, as near to it as chemical system and masks allow."""
     masks, size = masking(constraints), draws.size
-    log_share = model.composition_head(code).log_softmax(-1)
+    log_share = model.chemistry.log_shares(code[None])[0]
     possible = (model.elements > 0) & torch.from_numpy(open_elements(size, masks))
     wanted = wanted_elements([draws.request])
     possible = possible & wanted[0] if wanted.any() else possible

@@ -15,6 +15,7 @@ from torch_geometric.utils import to_dense_batch
 
 from matgen.generators.paths import shortest
 from matgen.nn.atoms import AtomTable
+from matgen.precision import full_precision
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
@@ -142,7 +143,8 @@ class Encoder(nn.Module):
     def graph(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Edges (2, E) from neighbours to atoms, their vectors (E, 3) in Å and weights (E, 1)."""
         frac, real = to_dense_batch(batch.frac.float(), batch.batch)
-        found, vector = nearest(frac, batch.cell.float(), real, self.neighbours)
+        with full_precision(frac.device):
+            found, vector = nearest(frac, batch.cell.float(), real, self.neighbours)
         first = real.sum(1).cumsum(0) - real.sum(1)
         sender = (found + first[:, None, None])[real]
         receiver = torch.arange(len(sender), device=sender.device)[:, None].expand_as(sender)

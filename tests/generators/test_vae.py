@@ -12,13 +12,13 @@ from matgen.data.batches import canonical
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, to_batch
 from matgen.generators.vae import VAE
+from matgen.generators.vae_chemistry import element_counts, exchanged
 from matgen.generators.vae_decoding import apportion
-from matgen.generators.vae_heads import element_shares
 from matgen.runtime import Streams
 from matgen.testing import check_generator
 
 TINY = {"width": 16, "layers": 1, "heads": 2, "channels": 4, "max_atoms": 8, "targets": ["band_gap"]}
-TINY_CODE = {"code": 6, "encoder_width": 12, "encoder_layers": 2, "neighbours": 8}
+TINY_CODE = {"code": 6, "chemistry": 3, "encoder_width": 12, "encoder_layers": 2, "neighbours": 8}
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +69,17 @@ def test_second_stage_learns_size_composition_and_property_of_every_code(small_s
         model = VAE(**TINY, **TINY_CODE)
     model.prepare(small_set)
     with torch.no_grad():  # spread the codes of an untrained encoder, and take their noise away
-        model.encoder.readout[2].weight[:6].mul_(30)
-        model.encoder.readout[2].bias[6:].fill_(-9.0)
+        for readout in (model.encoder.readout, model.chemistry.readout):
+            readout[2].weight[:3].mul_(30)
+            readout[2].bias[3:].fill_(-9.0)
     encoder = {name: value.clone() for name, value in model.encoder.named_parameters()}
     everything = small_set.batch(torch.arange(len(small_set)))
     before = _read(model, everything)
     model.finish(small_set, torch.Generator().manual_seed(0), steps=300, batch=64)
     after = _read(model, everything)
     assert all(torch.equal(value, encoder[name]) for name, value in model.encoder.named_parameters())
-    entropy = -torch.special.xlogy(element_shares(everything), element_shares(everything)).sum(-1).mean()
+    shares = element_counts(everything) / element_counts(everything).sum(1, keepdim=True)
+    entropy = -torch.special.xlogy(shares, shares).sum(-1).mean()
     assert after["composition"] - entropy < 0.3 * (before["composition"] - entropy)
     assert after["size"] < 0.5 * before["size"]
     assert after["property"] < 0.5 * before["property"]
@@ -85,8 +87,34 @@ def test_second_stage_learns_size_composition_and_property_of_every_code(small_s
 
 @torch.no_grad()
 def _read(model, batch):
-    sizes = torch.bincount(batch.batch)
-    return model.code_losses(model.encode_prepared(batch), element_shares(batch), sizes, model.targets_of(batch))
+    codes = model.encode_prepared(batch)
+    read = model.chemistry.losses(codes, element_counts(batch))
+    return {**read, "property": model.property_loss(codes, model.targets_of(batch))}
+
+
+def test_composition_and_geometry_lie_apart_in_the_code(vae, textbook):
+    codes = vae.encode(to_batch(textbook[:6]))
+    strained = [s.copy() for s in textbook[:6]]
+    for s in strained:
+        s.apply_strain(0.05)
+    other = vae.encode(to_batch(strained))
+    assert torch.allclose(codes[:, :3], other[:, :3], atol=1e-5)
+    assert (codes[:, 3:] - other[:, 3:]).abs().amax(1).min() > 1e-4
+    children = vae.crossed(codes, codes.flip(0))
+    made = from_batch(vae.decode(children, rng=Streams(0, "x"), steps=2))
+    alone = from_batch(vae.decode(codes, rng=Streams(0, "x"), steps=2))
+    assert [s.composition for s in made] == [s.composition for s in alone]
+
+
+def test_elements_are_exchanged_without_a_change_of_size():
+    counts = torch.zeros(400, 119)
+    counts[:, 8], counts[:, 22], counts[:, 38] = 3, 1, 1
+    elements = torch.zeros(119)
+    elements[[9, 38]] = 1.0
+    made = exchanged(counts, elements, torch.Generator().manual_seed(0))
+    assert torch.equal(made.sum(1), counts.sum(1))
+    assert set(made.nonzero()[:, 1].tolist()) == {8, 9, 22, 38}
+    assert 0.4 < float((made == counts).all(1).float().mean()) < 0.75
 
 
 def test_shares_become_whole_atoms_by_largest_remainders():
