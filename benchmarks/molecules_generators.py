@@ -30,12 +30,13 @@ import numpy as np
 import pandas as pd
 import torch
 from rdkit import Chem, DataStructs
+from scipy.stats import t
 
 from matgen.data.batches import TrainingSet
 from matgen.data.molecules import parse_smiles
 from matgen.data.structures import read_structures, write_structures
 from matgen.evaluate.evaluation import evaluate
-from matgen.evaluate.interval import estimate, share, wilson
+from matgen.evaluate.interval import share, wilson
 from matgen.evaluate.molecules import distribution_metrics, space_metrics
 from matgen.execution import Pool, Serial
 from matgen.features.molecules import morgan
@@ -76,12 +77,14 @@ def main() -> None:
     parser.add_argument("--reference")
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--conformers", help="A flow that lays written molecules out, for space; a force field if not.")
     parser.add_argument("--compared", type=int, default=2000, help="Molecules of each set in distributions.")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--molecules", help="Data set, for joint.")
     parser.add_argument("--crystals", help="Data set, for joint.")
     parser.add_argument("--held-out", help="Data set of other crystals, for joint.")
     parser.add_argument("--epochs", type=int, default=16, help="Of each training, for joint.")
+    parser.add_argument("--seeds", type=int, default=4, help="Of each training, for joint.")
     parser.add_argument("--out", type=Path, default=Path("joint"), help="Folder of the trainings, for joint.")
     given = parser.parse_args()
     print(f"{given.what} {given.model}, {platform.machine()}, {given.workers} workers, {datetime.now(UTC):%Y-%m-%d}")
@@ -163,7 +166,7 @@ def _writable(words: Vocabulary, tokens: list[str], largest: int) -> bool:
 
 def _space(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
     written = isinstance(load_generator(given.model), MoleculeLanguage)
-    options = {"conformers": True} if written else {"steps": given.steps, "molecules": True}
+    options = {"conformers": given.conformers or True} if written else {"steps": given.steps, "molecules": True}
     begin = time.perf_counter()
     made = sample(given.model, given.n, options=options, executor=executor)
     seconds = time.perf_counter() - begin
@@ -173,7 +176,8 @@ def _space(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
     finished = {name: found[name] * len(made) / given.n for name in ("molecule_stable", "valid")}
     found = {**found, **finished, "n": given.n, "without_conformer": given.n - len(made)}
     intervals = {f"{name}_95": wilson(round(value * given.n), given.n) for name, value in finished.items()}
-    return {"route": "conformers of written molecules" if written else "flow", "seconds": round(seconds, 1)} | {
+    route = f"written molecules, laid out by {given.conformers or 'a force field'}" if written else "flow alone"
+    return {"route": route, "seconds": round(seconds, 1)} | {
         **found,
         **intervals,
     }
@@ -266,35 +270,47 @@ LEARNED, UNSEEN, ATOMS = {"molecules": 3_000, "crystals": 6_000}, 1_500, 1_024
 
 
 def _joint(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
-    """The same network on molecules, on crystals, and on both; each structure is seen equally often in all."""
+    """The same network on molecules, on crystals, and on both; each structure is seen equally often in all.
+
+    Every training is repeated from other seeds, since two trainings differ by more than the unseen structures tell.
+    """
     given.out.mkdir(parents=True, exist_ok=True)
     sets = _joint_sets(given)
-    models = {}
-    for name, sources in {
-        "molecules": ["molecules"],
-        "crystals": ["crystals"],
-        "both": ["molecules", "crystals"],
-    }.items():
-        data = [given.out / f"{source}.parquet" for source in sources]
-        atoms = sum(len(s) for path in data for s in read_structures(path)[1])
-        settings = Training(
-            steps=given.epochs * round(atoms / ATOMS), atoms=ATOMS, lr=1e-3, warmup=100, ema=0.995, save_every=200
-        )
-        models[name] = train(data, given.out / name, config=JOINT, settings=settings, max_atoms=29, validation=0.0)
     found: dict[str, Any] = {"epochs": given.epochs, "sizes": {name: len(data) for name, data in sets.items()}}
-    for kind, data in sets.items():
-        alone, both = (_losses(models[name], data) for name in (kind, "both"))
-        found[kind] = {
-            name: {
-                "alone": round(float(alone[name].mean()), 4),
-                "both": round(float(both[name].mean()), 4),
-                "difference": estimate(both[name] - alone[name], np.mean),
-            }
-            for name in alone
-        }
-        for name in (kind, "both"):
-            found[kind][f"valid {name}"] = _validity(given.out / name, kind, given.n, given.steps, executor)
+    for seed in range(given.seeds):
+        models = {name: _joint_training(given, name, seed) for name in JOINT_SOURCES}
+        for kind, data in sets.items():
+            measured = found.setdefault(kind, {})
+            for label, name in {"alone": kind, "both": "both"}.items():
+                values = {field: float(v.mean()) for field, v in _losses(models[name], data).items()}
+                values["valid"] = _validity(given.out / f"{name}-{seed}", kind, given.n, given.steps, executor)
+                for field, value in values.items():
+                    measured.setdefault(field, {"alone": [], "both": []})[label].append(value)
+    for kind in sets:
+        for values in found[kind].values():
+            difference = np.subtract(values["both"], values["alone"])
+            values["difference"] = float(difference.mean())
+            if len(difference) > 1:
+                values["difference_95"] = [float(x) for x in t_interval(difference)]
     return found
+
+
+JOINT_SOURCES = {"molecules": ["molecules"], "crystals": ["crystals"], "both": ["molecules", "crystals"]}
+
+
+def _joint_training(given: argparse.Namespace, name: str, seed: int) -> Generator:
+    data = [given.out / f"{source}.parquet" for source in JOINT_SOURCES[name]]
+    atoms = sum(len(s) for path in data for s in read_structures(path)[1])
+    steps = given.epochs * round(atoms / ATOMS)
+    settings = Training(
+        steps=steps, atoms=ATOMS, lr=1e-3, warmup=100, ema=0.995, save_every=200, seed=seed, precision="bf16-mixed"
+    )
+    return train(data, given.out / f"{name}-{seed}", config=JOINT, settings=settings, max_atoms=29, validation=0.0)
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of a few repetitions (Student's t)."""
+    return t.interval(0.95, len(values) - 1, values.mean(), values.std(ddof=1) / len(values) ** 0.5)
 
 
 def _joint_sets(given: argparse.Namespace) -> dict[str, TrainingSet]:
@@ -323,13 +339,13 @@ def _losses(model: Generator, data: TrainingSet, size: int = 50, draws: int = 4)
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def _validity(model: Path, kind: str, n: int, steps: int, executor: Executor) -> dict[str, Any]:
-    made = sample(str(model), n, options={"steps": steps, "molecules": kind == "molecules"}, executor=executor)
-    if kind == "molecules":
-        found = space_metrics(made.structures)
-        return {"atom_stable": found["atom_stable"], **share(np.arange(n) < round(found["valid"] * n))}
-    metrics, _ = evaluate(made, executor=executor)
-    return dict(metrics["validity"])
+def _validity(model: Path, kind: str, n: int, steps: int, executor: Executor) -> float:
+    """Share of samples that are valid: crystals as drawn, molecules where the flow lays out given bonds."""
+    if kind == "crystals":
+        made = sample(str(model), n, options={"steps": steps, "molecules": False}, executor=executor)
+        return float(evaluate(made, executor=executor)[0]["validity"]["value"])
+    made = sample("smiles-vae-qm9", n, options={"conformers": str(model)}, executor=executor)
+    return len(made) / n
 
 
 MEASURES = {

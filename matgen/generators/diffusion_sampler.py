@@ -16,6 +16,7 @@ from matgen.generators.choice import ElementProcess
 from matgen.generators.drawing import normal, start
 from matgen.generators.flow_sampler import predictor
 from matgen.generators.guidance import STRENGTH
+from matgen.generators.molecule_box import box_noise
 from matgen.generators.occupations import OBSERVED
 from matgen.generators.paths import wrapped_width
 from matgen.generators.rounds import solve_as_asked
@@ -98,8 +99,14 @@ def denoise(
     predict: Predict,
     how: Denoising,
     constraints: Sequence[Constraint] = (),
+    boxed: bool = False,
 ) -> Crystals:
-    """Take the noise away in ``how.steps`` steps; arguments as for :func:`matgen.generators.flow_sampler.integrate`."""
+    """Take the noise away in ``how.steps`` steps.
+
+    Arguments as for :func:`matgen.generators.flow_sampler.integrate`; ``boxed`` for molecules in their boxes, whose
+    coordinates follow the path of the cell.
+    """
+    next_frac = _next_boxed if boxed else _next_frac
     x = start(draws)
     steering = Steering.of(model, draws, x, constraints, how.steering)
     x = steering.begin(x)
@@ -111,7 +118,7 @@ def denoise(
         v_frac, logits = steering.aligned(frac, v_frac, now), steering.tied(logits)
         ends = frac + (1 - now) * v_frac, cell + (1 - now) * v_cell
         after, shape = (
-            _next_frac(frac, v_frac, now, then, how, draws, x.real),
+            next_frac(frac, v_frac, now, then, how, draws, x.real),
             _next_cell(cell, v_cell, now, then, how, draws),
         )
         if (correction := steering.correction(ends, numbers, logits, now, then)) is not None:
@@ -153,6 +160,18 @@ def _next_cell(
     if share and then < 1:
         fresh = torch.from_numpy(np.stack([d.stream.standard_normal(6) for d in draws])).float()
         noise = (1 - share**2) ** 0.5 * noise + share * fresh
+    return then * clean + (1 - then) * noise
+
+
+def _next_boxed(
+    frac: Tensor, velocity: Tensor, now: float, then: float, how: Denoising, draws: Sequence[Draws], real: Tensor
+) -> Tensor:
+    """As :func:`_next_cell`, around the middle of the box."""
+    clean, noise = frac + (1 - now) * velocity, frac - now * velocity
+    share = how.noise if now == 0 else fresh_share(how.noise, (1 - now) / now, (1 - then) / then)
+    if share and then < 1:
+        fresh = box_noise(normal(draws, real), real)
+        noise = 0.5 + (1 - share**2) ** 0.5 * (noise - 0.5) + share * (fresh - 0.5)
     return then * clean + (1 - then) * noise
 
 

@@ -11,49 +11,41 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rdkit import Chem
 
 from matgen.constraints.base import INSIDE
-from matgen.data.molecules import canonical_of, from_rdkit, parse_smiles, perceived
-from matgen.data.structures import molecule
-from matgen.errors import ConfigError, DataError
+from matgen.data.batches import BOX
 from matgen.generators.base import GENERATORS
 from matgen.generators.dense import Crystals
 from matgen.generators.flow_likelihood import flow_log_prob
-from matgen.generators.flow_sampler import Integration, sample_flow
-from matgen.generators.molecule_box import aligned, bonds_apart, bonds_between, box_noise, random_rotations, turned
-from matgen.generators.molecule_graphs import without_stereo
-from matgen.generators.molecule_sampler import sample_geometries, sample_molecules
+from matgen.generators.flow_sampler import Integration, integrate, sample_flow
+from matgen.generators.molecule_box import NOISE, aligned, box_noise, turned_and_told
 from matgen.generators.paths import pair_noise, revealed, straight, torus
-from matgen.generators.periodic import PeriodicGenerator, field_losses
+from matgen.generators.periodic import field_losses
+from matgen.generators.spatial import SpatialGenerator
 from matgen.precision import full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pymatgen.core import Structure
-    from rdkit.Chem import Mol
     from torch import Tensor
     from torch_geometric.data import Batch
 
     from matgen.constraints.base import Constraint
     from matgen.data.request import Request
+    from matgen.generators.drawing import Draws
+    from matgen.generators.flow_sampler import Predict
+    from matgen.generators.molecule_sampler import Advance
     from matgen.runtime import Streams
 
 
-BONDS_GIVEN = 0.75
-"""Share of the molecules in a batch whose bonds the network is told."""
-
-
 @GENERATORS.register("flow")
-class Flow(PeriodicGenerator):
+class Flow(SpatialGenerator):
     """Flow matching on elements, fractional coordinates and cell with a periodic transformer.
 
     Settings as of :class:`matgen.generators.periodic.PeriodicGenerator`.
     """
 
     name = "flow"
-    learns_molecules = True
     conditions = frozenset({"formula", "chemical_system", "n_atoms", "space_group", "target", "fixed"})
     acts = frozenset(INSIDE)
     learns_penalties = True
@@ -66,7 +58,7 @@ class Flow(PeriodicGenerator):
         """
         x1 = Crystals.of(batch)
         isolated = batch.isolated if self.molecules else None
-        x1, apart = (x1, None) if isolated is None else _turned_and_told(x1, isolated, rng)
+        x1, apart = (x1, None) if isolated is None else turned_and_told(x1, isolated, rng)
         s, a = x1.numbers.shape
         late = 1.25 if isolated is None else torch.where(isolated, 2.0, 1.25)
         t = 1 - torch.rand(s, generator=rng).pow(late) * 0.999
@@ -140,62 +132,16 @@ class Flow(PeriodicGenerator):
         """
         for request in requests:
             request.require_honoured_by(self.conditions, self.name)
-        if molecules is None:
-            molecules = self.molecules and not self.prior.any()
-        if molecules and not self.molecules:
-            raise ConfigError("this model has learned no molecules.", where="molecules", fix="Use 'flow-qm9'.")
-        if molecules:
-            how = Integration(**{"annealing": 0.0, **options})
-            return sample_molecules(self, requests, how, rng=rng, constraints=constraints)
+        if self.draws_molecules(molecules):
+            return self.sample_molecules(requests, rng=rng, constraints=constraints, **options)
         return sample_flow(self, requests, Integration(**options), rng=rng, constraints=constraints)
 
-    def geometries(self, smiles: Sequence[str], *, rng: Streams, steps: int = 100) -> list[Structure | str]:
-        """A geometry for each molecule, drawn given its bonds, or the reason why there is none.
+    def molecules_by(self, **options: Any) -> tuple[Advance, float]:
+        """Steps for molecules, see :class:`.SpatialGenerator`; ``churn`` is in units of the noise at time 0."""
+        how = Integration(**{"annealing": 0.0, **options})
+        how = replace(how, churn=how.churn * NOISE / BOX, steering=0.0)
 
-        Stereochemistry is left to chance: a geometry in which RDKit reads other bonds than those given, or another
-        stereoisomer, is none.
+        def advance(draws: Sequence[Draws], predict: Predict, masks: Sequence[Constraint]) -> Crystals:
+            return integrate(self, draws, predict, how, masks)
 
-        Args:
-            smiles: Molecules.
-            rng: Streams by index.
-            steps: Network evaluations for each.
-        """
-        wholes = [Chem.AddHs(parse_smiles(without_stereo(text))) for text in smiles]
-        reasons = [self._strange(whole) for whole in wholes]
-        known = [whole for whole, reason in zip(wholes, reasons, strict=True) if not reason]
-        made = iter(sample_geometries(self, known, Integration(steps=steps, annealing=0.0), rng=rng))
-        return [reason or _as_written(text, next(made)) for text, reason in zip(smiles, reasons, strict=True)]
-
-    def _strange(self, whole: Mol) -> str:
-        """Why a molecule with its hydrogens is none of those that were learned; empty where it could be."""
-        if whole.GetNumAtoms() > self.max_atoms:
-            return f"{whole.GetNumAtoms()} atoms are more than the {self.max_atoms} that were learned from."
-        foreign = sorted({a.GetSymbol() for a in whole.GetAtoms() if not self.molecule_elements[a.GetAtomicNum()]})
-        return f"no molecule with {', '.join(foreign)} was learned from." if foreign else ""
-
-
-def _as_written(text: str, made: Structure) -> Structure | str:
-    """A geometry with its SMILES, as it is or mirrored, or what is wrong with it."""
-    whole = parse_smiles(text)
-    wanted, plain = canonical_of(whole), without_stereo(text)
-    try:
-        for image in (made, molecule(made.atomic_numbers, -made.cart_coords)):
-            found = perceived(image, Chem.GetFormalCharge(whole))
-            if without_stereo(canonical_of(found)) != plain:
-                return "its coordinates suggest other bonds than those written."
-            if wanted in (plain, canonical_of(found)):
-                return from_rdkit(found)
-    except DataError as error:
-        return error.what
-    return "its coordinates are of another stereoisomer than the one written."
-
-
-def _turned_and_told(x1: Crystals, isolated: Tensor, rng: torch.Generator) -> tuple[Crystals, Tensor]:
-    """Molecules turned at random, and (S, A, A) the bonds between the atoms of those whose bonds are told, else 0."""
-    with full_precision(x1.frac.device):
-        whole = turned(x1.frac, random_rotations(len(isolated), rng))
-        x1 = replace(x1, frac=torch.where(isolated[:, None, None], whole, x1.frac))
-        told = isolated & (torch.rand(len(isolated), generator=rng) < BONDS_GIVEN)
-        apart = bonds_apart(bonds_between(x1.numbers, x1.frac, x1.real))
-    inside = x1.real[:, :, None] & x1.real[:, None] & told[:, None, None]
-    return x1, apart * inside
+        return advance, how.guidance

@@ -10,6 +10,7 @@ from matgen.data.molecules import embed, sketch
 from matgen.data.structures import to_data
 from matgen.errors import ConfigError, DataError
 from matgen.generators.base import load_generator
+from matgen.generators.spatial import SpatialGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,9 +54,7 @@ def _embedded(text: str, seed: int) -> Structure | str:
 
 
 def _flowed(texts: Sequence[str], rng: Streams, model: str) -> list[Structure | str]:
-    from matgen.generators.flow import Flow
-
     flow = load_generator(model)
-    if not isinstance(flow, Flow) or not flow.molecules:
+    if not isinstance(flow, SpatialGenerator) or not flow.molecules:
         raise ConfigError(f"{model!r} has learned no molecules.", where="conformers", fix="Use 'flow-qm9', or true.")
     return flow.geometries(texts, rng=rng)

@@ -6,6 +6,7 @@ written for crystals in fractional coordinates then holds for molecules unchange
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +16,22 @@ from ase.data import covalent_radii
 from matgen.data.batches import BOX
 from matgen.data.structures import molecule, to_data
 from matgen.nn.transformer import FARTHEST
+from matgen.precision import full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch_geometric.data import Data
+
+    from matgen.generators.dense import Crystals
 
 NOISE = 1.6
 """Å; standard deviation of each coordinate at time 0, about that of the atoms of small organic molecules."""
 
 UNIT = 0.25
 """Velocities of molecules in units of so many box edges vary as much as those of crystals in cell edges."""
+
+BONDS_GIVEN = 0.75
+"""Share of the molecules in a batch whose bonds the network is told."""
 
 STRETCH = 1.3
 """Atoms closer than so many sums of their covalent radii (Cordero et al., Dalton Trans. 2832, 2008) are bonded."""
@@ -88,3 +95,14 @@ def bonds_apart(bonded: Tensor) -> Tensor:
         apart = torch.where((reached > 0) & (apart == FARTHEST), bonds, apart)
         reached = reached @ step
     return apart.masked_fill(torch.eye(bonded.shape[1], dtype=torch.bool, device=bonded.device), 0)
+
+
+def turned_and_told(x1: Crystals, isolated: Tensor, rng: torch.Generator) -> tuple[Crystals, Tensor]:
+    """Molecules turned at random, and (S, A, A) the bonds between the atoms of those whose bonds are told, else 0."""
+    with full_precision(x1.frac.device):
+        whole = turned(x1.frac, random_rotations(len(isolated), rng))
+        x1 = replace(x1, frac=torch.where(isolated[:, None, None], whole, x1.frac))
+        told = isolated & (torch.rand(len(isolated), generator=rng) < BONDS_GIVEN)
+        apart = bonds_apart(bonds_between(x1.numbers, x1.frac, x1.real))
+    inside = x1.real[:, :, None] & x1.real[:, None] & told[:, None, None]
+    return x1, apart * inside

@@ -1,4 +1,4 @@
-"""Molecules from a flow: the integration is that of crystals, from Gaussian noise in a box.
+"""Molecules in space: the samplers are those of crystals, from Gaussian noise in a box.
 
 Shapes: S systems, A atoms (padded), U atoms of a formula.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -21,11 +21,11 @@ from matgen.data.structures import from_batch
 from matgen.errors import ConfigError
 from matgen.generators.dense import Crystals
 from matgen.generators.drawing import Draws, open_sizes, remaining, solve_in_chunks
-from matgen.generators.flow_sampler import integrate, predictor
+from matgen.generators.flow_sampler import predictor
 from matgen.generators.molecule_box import NOISE, bonds_apart, unboxed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pymatgen.core import Structure
     from rdkit.Chem import Mol
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Batch, Data
 
     from matgen.constraints.base import Constraint
-    from matgen.generators.flow_sampler import Integration, Predict
+    from matgen.generators.flow_sampler import Predict
     from matgen.generators.periodic import PeriodicGenerator
     from matgen.runtime import Streams
 
@@ -47,10 +47,15 @@ class Boxed(Crystals):
         return [unboxed(numbers[i, keep], frac[i, keep]) for i, keep in enumerate(self.real.cpu().numpy())]
 
 
-def sample_molecules(
+Advance: TypeAlias = "Callable[[Sequence[Draws], Predict, Sequence[Constraint]], Crystals]"
+"""From noise, the network's predictions and constraints with a mask to molecules in their boxes."""
+
+
+def draw_molecules(
     model: PeriodicGenerator,
     requests: Sequence[Request],
-    how: Integration,
+    advance: Advance,
+    guidance: float,
     *,
     rng: Streams,
     constraints: Sequence[Constraint] = (),
@@ -58,10 +63,11 @@ def sample_molecules(
     """Draw one molecule for each request.
 
     Args:
-        model: A flow that was trained on molecules.
+        model: Trained on molecules.
         requests: Formula (of the whole molecule), number of atoms with hydrogens, chemical system, targets and fixed
             atoms, around which the rest of the molecule is made.
-        how: Steps and their variants; ``churn`` is in units of the noise at time 0.
+        advance: The sampler.
+        guidance: Strength of classifier-free guidance towards targets.
         rng: Streams by sample index.
         constraints: Those with a mask restrict the elements.
 
@@ -72,35 +78,43 @@ def sample_molecules(
         if constraint.acts_as("penalty") and not constraint.acts_as("mask"):
             raise ConfigError(f"the constraint {constraint.name!r} does not guide molecules.", where="constraints")
     masks = [constraint for constraint in constraints if constraint.acts_as("mask")]
-    how = replace(how, churn=how.churn * NOISE / BOX, steering=0.0)
     sizes = open_sizes(model, masks)
     draws = [_draw(model, request, rng.at(i), sizes) for i, request in enumerate(requests)]
-
-    def solve(chunk: Sequence[Draws]) -> Crystals:
-        x = integrate(model, chunk, _predictor(model, chunk, how.guidance), how, masks)
-        return Boxed(x.numbers, x.frac, x.cell, x.real)
-
-    return solve_in_chunks(draws, solve)
+    return _solved(model, draws, advance, guidance, masks)
 
 
-def sample_geometries(
-    model: PeriodicGenerator, molecules: Sequence[Mol], how: Integration, *, rng: Streams
+def draw_geometries(
+    model: PeriodicGenerator,
+    molecules: Sequence[Mol],
+    advance: Advance,
+    guidance: float,
+    streams: Sequence[np.random.Generator],
 ) -> list[Structure]:
     """Draw one geometry for each molecule whose bonds are known.
 
     Args:
-        model: A flow that was trained on molecules.
+        model: Trained on molecules.
         molecules: With all their hydrogens. Their stereochemistry is not looked at.
-        how: Steps and their variants.
-        rng: Streams by index.
+        advance: The sampler.
+        guidance: Of no effect without targets.
+        streams: One a molecule.
     """
-    draws = [_bonded(molecule, rng.at(i)) for i, molecule in enumerate(molecules)]
+    draws = [_bonded(molecule, stream) for molecule, stream in zip(molecules, streams, strict=True)]
+    return from_batch(_solved(model, draws, advance, guidance, [])) if draws else []
 
+
+def _solved(
+    model: PeriodicGenerator,
+    draws: Sequence[Draws],
+    advance: Advance,
+    guidance: float,
+    masks: Sequence[Constraint],
+) -> Batch:
     def solve(chunk: Sequence[Draws]) -> Crystals:
-        x = integrate(model, chunk, _predictor(model, chunk, how.guidance), how)
+        x = advance(chunk, _predictor(model, chunk, guidance), masks)
         return Boxed(x.numbers, x.frac, x.cell, x.real)
 
-    return from_batch(solve_in_chunks(draws, solve)) if draws else []
+    return solve_in_chunks(draws, solve)
 
 
 def _bonded(molecule: Mol, stream: np.random.Generator) -> Draws:

@@ -41,14 +41,14 @@ def straight(noise: Tensor, data: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Straight line and its velocity (Lipman et al., arXiv:2210.02747): x_t = (1 - t) x0 + t x1, u = x1 - x0.
 
     Args:
-        noise: x0 (S, D), standard normal.
-        data: x1 (S, D).
+        noise: x0 (S, ..., D), normal.
+        data: x1 (S, ..., D).
         t: (S,).
 
     Returns:
-        x_t and u, both (S, D).
+        x_t and u, both (S, ..., D).
     """
-    return noise + t[:, None] * (data - noise), data - noise
+    return noise + t.view(-1, *[1] * (data.ndim - 1)) * (data - noise), data - noise
 
 
 def revealed(clock: Tensor, t: Tensor, end: float) -> Tensor:

@@ -16,7 +16,8 @@ from matgen.data.structures import from_batch, is_molecule, molecule
 from matgen.errors import ConfigError
 from matgen.generators.base import GENERATORS, load_generator
 from matgen.generators.dense import Crystals
-from matgen.generators.flow import Flow, _as_written
+from matgen.generators.diffusion import Diffusion
+from matgen.generators.flow import Flow
 from matgen.generators.molecule_box import (
     NOISE,
     aligned,
@@ -27,6 +28,7 @@ from matgen.generators.molecule_box import (
     turned,
     unboxed,
 )
+from matgen.generators.spatial import as_written
 from matgen.nn.transformer import FARTHEST
 from matgen.runtime import Streams
 from matgen.testing import check_generator
@@ -47,10 +49,10 @@ def mixed(molecules):
     return TrainingSet.build([*molecules, ROCK_SALT, ROCK_SALT.get_primitive_structure()], {})
 
 
-def _ready(data: TrainingSet) -> Flow:
+def _ready(data: TrainingSet, kind: type[Flow | Diffusion] = Flow) -> Flow | Diffusion:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Flow(**TINY)
+        model = kind(**TINY)
     model.prepare(data)
     with torch.no_grad():  # zero-initialised gates would hide a broken block
         for parameter in model.parameters():
@@ -58,11 +60,11 @@ def _ready(data: TrainingSet) -> Flow:
     return model.eval()
 
 
-@pytest.fixture(scope="module")
-def alone(molecules):
-    """A flow that has seen molecules only, and its data."""
+@pytest.fixture(scope="module", params=[Flow, Diffusion])
+def alone(request, molecules):
+    """A model that has seen molecules only, and its data."""
     data = TrainingSet.build(molecules, {})
-    return _ready(data), data
+    return _ready(data, request.param), data
 
 
 def test_molecules_lie_in_boxes_with_their_distances(molecules):
@@ -120,9 +122,9 @@ def test_a_mirrored_molecule_is_told_from_its_bonds():
     right = embed("C[C@H](N)O", 1)
     wrong = molecule(right.atomic_numbers, right.cart_coords * [1, 1, -1])
     for geometry in (right, wrong):
-        made = _as_written("C[C@H](N)O", geometry)
+        made = as_written("C[C@H](N)O", geometry)
         assert made.properties["smiles"] == right.properties["smiles"]
-    assert _as_written("CC(=O)N", right) == "its coordinates suggest other bonds than those written."
+    assert as_written("CC(=O)N", right) == "its coordinates suggest other bonds than those written."
 
 
 def test_alignment_finds_the_rotation():
@@ -207,8 +209,9 @@ def test_fixed_atoms_keep_their_distances(alone, molecules):
             model.sample(Request(fixed=Fixed.of(ethanol, sites), **wrong), rng=Streams(0, "x"), **QUICK)
 
 
-def test_joint_model_draws_either(mixed, tmp_path):
-    model = _ready(mixed)
+@pytest.mark.parametrize("kind", [Flow, Diffusion])
+def test_joint_model_draws_either(kind, mixed, tmp_path):
+    model = _ready(mixed, kind)
     model.save(tmp_path)
     twin = load_generator(tmp_path)
     for kind in (True, False):
@@ -228,12 +231,13 @@ def test_molecules_need_a_model_for_them(mixed):
         crystals.sample(Request(), rng=Streams(0, "x"), molecules=True, **QUICK)
 
 
-def test_it_learns_one_molecule(tmp_path):
+@pytest.mark.parametrize("kind", [Flow, Diffusion])
+def test_it_learns_one_molecule(kind, tmp_path):
     water = molecule([8, 1, 1], np.array([[0.0, 0, 0.119], [0, 0.763, -0.477], [0, -0.763, -0.477]]))
     data = TrainingSet.build([water] * 32, {})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Flow(**{**TINY, "max_atoms": 3})
+        model = kind(**{**TINY, "max_atoms": 3})
     model.prepare(data)
     settings = Training(steps=250, atoms=96, lr=3e-3, warmup=20, ema=0.99, precision="32-true")
     trained = fit(model, data, tmp_path, settings)
