@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 EXCHANGED = 0.5
 """Share of the compositions in a step in which elements are exchanged, and of their elements that are."""
 
+ROUNDS = 8
+"""Most steps to the nearest composition; one mends a wrong element or count."""
+
 
 def element_counts(batch: Batch) -> Tensor:
     """(S, 119) atoms of each element in each crystal."""
@@ -70,6 +73,25 @@ class Chemistry(nn.Module):
         """(S, sizes) scores of the number of atoms, from codes as of :meth:`log_shares`."""
         return self.size(codes[:, : self.code]).float()
 
+    @torch.no_grad()
+    def nearest(self, code: Tensor, counts: Tensor, elements: Tensor) -> Tensor:
+        """(119,) counts of the composition of so many atoms whose code is nearest, from what the heads read.
+
+        Goes downhill over :func:`neighbours`, so that codes decode to what they were made of even where the heads err.
+
+        Args:
+            code: (C,) or longer, whose first C numbers are the chemical part.
+            counts: (119,) where to begin.
+            elements: (Z,) atomic numbers that may occur.
+        """
+        for _ in range(ROUNDS):
+            found = torch.cat([counts[None], neighbours(counts, elements)])
+            best = int((self(found)[0] - code[: self.code]).square().sum(1).argmin())
+            if best == 0:
+                break
+            counts = found[best]
+        return counts
+
     def losses(self, codes: Tensor, counts: Tensor) -> dict[str, Tensor]:
         """Cross entropies of shares and size, of codes as of :meth:`log_shares` and the true counts (S, 119)."""
         size = counts.sum(1)
@@ -77,6 +99,29 @@ class Chemistry(nn.Module):
             "composition": -(self.log_shares(codes) * counts / size[:, None]).sum(-1).mean(),
             "size": F.cross_entropy(self.size_logits(codes), size.long()),
         }
+
+
+def neighbours(counts: Tensor, elements: Tensor) -> Tensor:
+    """(N, 119) compositions of as many atoms that differ from one in an element, in an atom, or in an order of counts.
+
+    Args:
+        counts: (119,).
+        elements: (Z,) atomic numbers that may take the place of another.
+    """
+    present = counts.nonzero()[:, 0]
+    found = []
+    for number in present:
+        renamed = counts.repeat(len(elements), 1)
+        renamed[:, number] = 0
+        renamed[torch.arange(len(elements)), elements] += counts[number]
+        found.append(renamed)
+        for other in present[present != number]:
+            moved, swapped = counts.clone(), counts.clone()
+            moved[number] -= 1
+            moved[other] += 1
+            swapped[number], swapped[other] = counts[other], counts[number]
+            found.append(torch.stack([moved, swapped]))
+    return torch.cat(found)
 
 
 def exchanged(counts: Tensor, elements: Tensor, rng: torch.Generator) -> Tensor:

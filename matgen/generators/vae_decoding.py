@@ -129,7 +129,9 @@ def _composition(model: VAE, code: Tensor, draws: Draws, constraints: Sequence[C
     share = log_share.double().softmax(-1).numpy() if possible.any() else wanted[0].double().numpy()
     preferred = torch.from_numpy(apportion(share, size))
     if not masks and not wanted.any():
-        return preferred.numpy()
+        read = torch.bincount(preferred, minlength=119).float()
+        counts = model.chemistry.nearest(code, read, possible.nonzero()[:, 0])
+        return torch.repeat_interleave(torch.arange(119), counts.long()).numpy()
     real = torch.ones(1, size, dtype=torch.bool)
     logits = log_share.expand(1, size, 119).clone()
     logits[0, torch.arange(size), preferred] += CONVICTION

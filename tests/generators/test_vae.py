@@ -12,7 +12,7 @@ from matgen.data.batches import canonical
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, to_batch
 from matgen.generators.vae import VAE
-from matgen.generators.vae_chemistry import element_counts, exchanged
+from matgen.generators.vae_chemistry import Chemistry, element_counts, exchanged, neighbours
 from matgen.generators.vae_decoding import apportion
 from matgen.runtime import Streams
 from matgen.testing import check_generator
@@ -104,6 +104,36 @@ def test_composition_and_geometry_lie_apart_in_the_code(vae, textbook):
     made = from_batch(vae.decode(children, rng=Streams(0, "x"), steps=2))
     alone = from_batch(vae.decode(codes, rng=Streams(0, "x"), steps=2))
     assert [s.composition for s in made] == [s.composition for s in alone]
+
+
+def test_neighbours_of_a_composition_keep_its_size():
+    counts = torch.zeros(119)
+    counts[8], counts[22], counts[38] = 3, 1, 1
+    found = neighbours(counts, torch.tensor([8, 9, 22, 38, 56]))
+    assert (found.sum(1) == 5).all()
+    assert (found >= 0).all()
+    wanted = [{9: 3, 22: 1, 38: 1}, {8: 3, 22: 1, 56: 1}, {8: 2, 22: 2, 38: 1}, {8: 1, 22: 3, 38: 1}]
+    rows = {tuple(row) for row in found.int().tolist()}
+    for composition in wanted:
+        assert tuple(composition.get(z, 0) for z in range(119)) in rows
+
+
+def test_codes_decode_to_the_composition_they_were_made_of():
+    rng = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        chemistry = Chemistry(8, 12, width=24)
+    elements = torch.tensor([3, 8, 9, 12, 22, 38, 56])
+    counts = torch.zeros(40, 119)
+    for row in counts:
+        chosen = elements[torch.randperm(7, generator=rng)[:3]]
+        row[chosen] = torch.randint(1, 5, (3,), generator=rng).float()
+    codes = chemistry(counts)[0]
+    found = torch.stack([chemistry.nearest(code, row, elements) for code, row in zip(codes, counts, strict=True)])
+    assert torch.equal(found, counts)
+    one = neighbours(counts[0], elements)
+    back = torch.stack([chemistry.nearest(codes[0], row, elements) for row in one[:20]])
+    assert (back == counts[0]).all(1).float().mean() > 0.6  # of an untrained network
 
 
 def test_elements_are_exchanged_without_a_change_of_size():
