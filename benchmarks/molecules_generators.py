@@ -343,7 +343,7 @@ def _validity(model: Path, kind: str, n: int, steps: int, executor: Executor) ->
     """Share of samples that are valid: crystals as drawn, molecules where the flow lays out given bonds."""
     if kind == "crystals":
         made = sample(str(model), n, options={"steps": steps, "molecules": False}, executor=executor)
-        return float(evaluate(made, executor=executor)[0]["validity"]["value"])
+        return float(evaluate(made, executor=executor)[0]["validity"]["share"])
     made = sample("smiles-vae-qm9", n, options={"conformers": str(model)}, executor=executor)
     return len(made) / n
 
