@@ -176,6 +176,15 @@ def test_network_sees_no_images_of_a_molecule(alone):
         assert torch.allclose(results[0][0], other[0], atol=1e-4)
 
 
+def test_geometry_keeps_its_precision_where_networks_learn_in_bfloat16(alone):
+    model, data = alone
+    batch = data.batch(torch.arange(len(data)))
+    full = model.loss(batch, torch.Generator().manual_seed(0))["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        short = model.loss(batch, torch.Generator().manual_seed(0))["loss"]
+    assert float(short.detach()) == pytest.approx(float(full.detach()), rel=0.02)
+
+
 def test_battery_on_molecules(alone):
     check_generator(
         alone[0], alone[1], elements=("H", "C", "O"), asked=({}, {"formula": "C2H6O"}, {"n_atoms": 6}), **QUICK
