@@ -30,6 +30,8 @@ from matgen.evaluate.validity import compositional
 from matgen.generators.arrangement import arrangement_margin
 from matgen.generators.base import load_generator
 from matgen.generators.flow import Flow
+from matgen.generators.vae_chemistry import drawn
+from matgen.generators.vae_decoding import apportion
 from matgen.runtime import Streams, limit_threads
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
     from matgen.generators.base import Generator
+    from matgen.generators.vae import VAE
 
 MATCHER = StructureMatcher(stol=0.5, ltol=0.3, angle_tol=10)
 
@@ -78,10 +81,30 @@ def reconstruction(name: str, flow: str, true: Sequence[Structure]) -> None:
     model = load_generator(name)
     asked = [Request(formula=s.composition.formula.replace(" ", ""), n_atoms=len(s)) for s in true]
     codes = model.encode(to_batch(true))
+    compositions(model, true)
     matched("code alone", true, lambda: model.decode(codes, rng=Streams(0, "reconstruction")))
     matched("code and composition", true, lambda: model.decode(codes, rng=Streams(0, "reconstruction"), requests=asked))
     plain = load_generator(flow)
     matched("composition alone (flow)", true, lambda: plain.sample_each(asked, rng=Streams(0, "reconstruction")))
+
+
+@torch.no_grad()
+def compositions(model: VAE, true: Sequence[Structure]) -> None:
+    """How often codes tell the composition: read by the heads, and the nearest composition, without and with noise."""
+    wanted = torch.stack([torch.bincount(torch.tensor(s.atomic_numbers), minlength=119).float() for s in true])
+    mean, log_variance = model.chemistry(wanted)
+    elements = model.elements.nonzero()[:, 0]
+    for label, codes in {
+        "mean": mean,
+        "drawn": drawn(mean, log_variance, torch.Generator().manual_seed(0)),
+    }.items():
+        shares, sizes = model.chemistry.log_shares(codes).exp().double(), model.chemistry.size_logits(codes).argmax(1)
+        read = [apportion(share.numpy(), int(size)) for share, size in zip(shares, sizes, strict=True)]
+        counts = [torch.bincount(torch.from_numpy(numbers), minlength=119).float() for numbers in read]
+        near = [model.chemistry.nearest(code, start, elements) for code, start in zip(codes, counts, strict=True)]
+        found = {"read": torch.stack(counts), "nearest": torch.stack(near)}
+        told = ", ".join(f"{how} {counted((one == wanted).all(1))}" for how, one in found.items())
+        print(f"composition from the {label} of the code: {told}", flush=True)
 
 
 def matched(label: str, true: Sequence[Structure], make) -> None:  # noqa: ANN001 - a batch from nothing
