@@ -127,8 +127,8 @@ class Flow(SpatialGenerator):
             rng: Streams by sample index.
             constraints: Act as :func:`matgen.generators.flow_sampler.sample_flow` says.
             molecules: Whether molecules are drawn; by default where the model has learned nothing else.
-            options: Of :class:`matgen.generators.flow_sampler.Integration`. Unless it is given, molecules are drawn
-                without annealing, which contracts them.
+            options: Of :class:`matgen.generators.flow_sampler.Integration`. Unless they are given, molecules are drawn
+                with annealing of 2 and capped steps.
         """
         for request in requests:
             request.require_honoured_by(self.conditions, self.name)
@@ -138,7 +138,7 @@ class Flow(SpatialGenerator):
 
     def molecules_by(self, **options: Any) -> tuple[Advance, float]:
         """Steps for molecules, see :class:`.SpatialGenerator`; ``churn`` is in units of the noise at time 0."""
-        how = Integration(**{"annealing": 0.0, **options})
+        how = Integration(**{"annealing": 2.0, "capped": True, **options})
         how = replace(how, churn=how.churn * NOISE / BOX, steering=0.0)
 
         def advance(draws: Sequence[Draws], predict: Predict, masks: Sequence[Constraint]) -> Crystals:

@@ -27,7 +27,8 @@ def laid_out(texts: Sequence[str], rng: Streams, conformers: bool | str = False)
         texts: SMILES.
         rng: Streams by index.
         conformers: False for drawings in the plane, True for conformers by distance geometry and a force field, or the
-            name or folder of a flow that has learned molecules.
+            name or folder of a flow or diffusion model that has learned molecules, by its
+            :meth:`.SpatialGenerator.geometries`.
 
     Raises:
         ConfigError: The model has learned no molecules.

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from matgen.generators.molecule_sampler import Advance
     from matgen.runtime import Streams
 
+TRIES = 3
+"""Most geometries that are drawn for a molecule until one has its bonds."""
+
 
 class SpatialGenerator(PeriodicGenerator):
     """A periodic generator that can learn molecules, alone or together with crystals."""
@@ -53,26 +56,30 @@ class SpatialGenerator(PeriodicGenerator):
         advance, guidance = self.molecules_by(**options)
         return draw_molecules(self, requests, advance, guidance, rng=rng, constraints=constraints)
 
-    def geometries(self, smiles: Sequence[str], *, rng: Streams, steps: int = 100) -> list[Structure | str]:
+    def geometries(
+        self, smiles: Sequence[str], *, rng: Streams, steps: int = 50, tries: int = TRIES
+    ) -> list[Structure | str]:
         """A geometry for each molecule, drawn given its bonds, or the reason why there is none.
 
         Stereochemistry is left to chance: a geometry in which RDKit reads other bonds than those given, or another
-        stereoisomer, is none.
+        stereoisomer, is none, and another is drawn.
 
         Args:
             smiles: Molecules.
             rng: Streams by index.
-            steps: Network evaluations for each.
+            steps: Network evaluations for each draw.
+            tries: Most draws for a molecule.
         """
         wholes = [Chem.AddHs(parse_smiles(without_stereo(text))) for text in smiles]
-        reasons = [self._strange(whole) for whole in wholes]
-        places = [i for i, reason in enumerate(reasons) if not reason]
+        found: list[Structure | str] = [self._strange(whole) for whole in wholes]
+        left = [i for i, reason in enumerate(found) if not reason]
+        streams = {i: rng.at(i) for i in left}
         advance, guidance = self.molecules_by(steps=steps)
-        streams = [rng.at(i) for i in places]
-        drawn = draw_geometries(self, [wholes[i] for i in places], advance, guidance, streams)
-        found: list[Structure | str] = list(reasons)
-        for i, made in zip(places, drawn, strict=True):
-            found[i] = as_written(smiles[i], made)
+        for _ in range(tries):
+            drawn = draw_geometries(self, [wholes[i] for i in left], advance, guidance, [streams[i] for i in left])
+            for i, made in zip(left, drawn, strict=True):
+                found[i] = as_written(smiles[i], made)
+            left = [i for i in left if isinstance(found[i], str)]
         return found
 
     def _strange(self, whole: Mol) -> str:
