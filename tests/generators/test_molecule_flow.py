@@ -10,10 +10,11 @@ from rdkit import Chem
 
 from matgen.data.batches import BOX, TrainingSet
 from matgen.data.fixed import Fixed
-from matgen.data.molecules import embed, to_rdkit
+from matgen.data.molecules import embed, is_flat, to_rdkit
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, is_molecule, molecule
 from matgen.errors import ConfigError
+from matgen.execution import Serial
 from matgen.generators.base import GENERATORS, load_generator
 from matgen.generators.dense import Crystals
 from matgen.generators.diffusion import Diffusion
@@ -28,6 +29,8 @@ from matgen.generators.molecule_box import (
     turned,
     unboxed,
 )
+from matgen.generators.molecule_graphs import without_stereo
+from matgen.generators.sampling import sample
 from matgen.generators.spatial import as_written
 from matgen.nn.transformer import FARTHEST
 from matgen.runtime import Streams
@@ -258,3 +261,22 @@ def test_it_learns_one_molecule(kind, tmp_path):
     assert len(found) > 10
     assert {s.properties["smiles"] for s in found} == {"O"}
     assert told[20:] == ["8 atoms are more than the 3 that were learned from.", "no molecule with S was learned from."]
+
+
+def test_shipped_flow_lays_written_molecules_out():
+    smiles = ["C", "CO", "CC=O", "c1ccccc1", "CC(=O)N", "OCC1CCO1", "N#CC1CC1", "CCOC"]
+    found = load_generator("flow-qm9").geometries(smiles, rng=Streams(0, "x"))
+    made = {text: s for text, s in zip(smiles, found, strict=True) if not isinstance(s, str)}
+    assert len(made) >= 6
+    assert all(without_stereo(s.properties["smiles"]) == without_stereo(text) for text, s in made.items())
+    carbon_oxygen = [s.get_distance(0, 1) for text, s in made.items() if text == "CO"]
+    assert carbon_oxygen == pytest.approx([1.41] * len(carbon_oxygen), abs=0.15)
+
+
+def test_written_molecules_come_with_the_geometry_of_a_flow():
+    made = sample("smiles-vae-qm9", 6, options={"conformers": "flow-qm9"}, executor=Serial())
+    assert len(made) + len(made.rejected) == 6
+    assert len(made) >= 3
+    assert all(not is_flat(s) for s in made.structures)
+    with pytest.raises(ConfigError, match="has learned no molecules"):
+        sample("smiles-vae-qm9", 1, options={"conformers": "flow-mp20"}, executor=Serial())

@@ -11,6 +11,7 @@ from pymatgen.transformations.standard_transformations import RotationTransforma
 from matgen.data.batches import canonical
 from matgen.data.request import Request
 from matgen.data.structures import from_batch, to_batch
+from matgen.generators.base import load_generator
 from matgen.generators.vae import VAE
 from matgen.generators.vae_chemistry import Chemistry, element_counts, exchanged, neighbours
 from matgen.generators.vae_decoding import apportion
@@ -161,3 +162,13 @@ def test_the_graph_of_a_canonical_cell_has_the_shells_of_rock_salt(vae, rocksalt
     assert torch.allclose(nearest, torch.full_like(nearest, 3.99 / 2**0.5), atol=1e-3)
     assert edges.shape == (2, 16)
     assert weights.min() >= 0
+
+
+def test_shipped_codes_hold_the_composition(textbook):
+    model = load_generator("vae-mp20")
+    small = [s for s in textbook if len(s) <= 20][:8]
+    made = from_batch(model.reconstruct(to_batch(small), rng=Streams(0, "x"), steps=4))
+    right = sum(
+        a.composition.reduced_formula == b.composition.reduced_formula for a, b in zip(made, small, strict=True)
+    )
+    assert right >= 6
