@@ -134,9 +134,9 @@ def test_a_structure_is_a_function_of_its_code():
     for one, other, atol in ((together[0], together[2], 0.01), (together[1], alone, 0.02)):
         assert one["numbers"] == other["numbers"]
         assert np.allclose(one["cell"], other["cell"], atol=atol)
-    assert np.allclose(together[0]["frac"], together[2]["frac"], atol=0.003)
+    assert np.allclose(together[0]["frac"], together[2]["frac"], atol=0.03)
     assert len(together[0]["frac"]) != len(together[1]["frac"]) or not np.allclose(
-        together[0]["frac"], together[1]["frac"], atol=1e-2
+        together[0]["frac"], together[1]["frac"], atol=0.1
     )
 
 
