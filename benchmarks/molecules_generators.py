@@ -290,7 +290,7 @@ def _joint(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
         for values in found[kind].values():
             difference = np.subtract(values["both"], values["alone"])
             values["difference"] = float(difference.mean())
-            if len(difference) > 1:
+            if difference.std():  # molecules have no cell
                 values["difference_95"] = [float(x) for x in t_interval(difference)]
     return found
 
