@@ -5,6 +5,7 @@
     python benchmarks/molecules_generators.py fragments [--model smiles-moses] [--n 200]
     python benchmarks/molecules_generators.py rings --reference TEST [--n 300]
     python benchmarks/molecules_generators.py space --model flow-qm9 --train TRAIN [--n 500] [--steps 100]
+    python benchmarks/molecules_generators.py geometry [--conformers flow-qm9] [--settings annealing=0 ...] [--n 500]
     python benchmarks/molecules_generators.py latent --model smiles-vae-moses --reference TEST [--n 1000]
     python benchmarks/molecules_generators.py search --model smiles-vae-qm9 --molecules QM9 [--n 100]
     python benchmarks/molecules_generators.py joint --molecules QM9 --crystals TRAIN --held-out VAL --out FOLDER
@@ -70,7 +71,7 @@ FRAGMENTS = ("c1ccccc1*", "O=C(N*)c1ccc(*)cc1", "c1ccccc1*.C1CCNC1*")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "what", choices=["smiles", "targets", "fragments", "rings", "space", "latent", "search", "joint"]
+        "what", choices=["smiles", "targets", "fragments", "rings", "space", "geometry", "latent", "search", "joint"]
     )
     parser.add_argument("--model", default="smiles-moses")
     parser.add_argument("--train")
@@ -78,6 +79,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--conformers", help="A flow that lays written molecules out, for space; a force field if not.")
+    parser.add_argument("--settings", nargs="*", default=[], help="Of the sampler, NAME=VALUE,..., for geometry.")
+    parser.add_argument("--tries", type=int, default=1, help="Draws of each molecule, for geometry.")
     parser.add_argument("--compared", type=int, default=2000, help="Molecules of each set in distributions.")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--molecules", help="Data set, for joint.")
@@ -181,6 +184,17 @@ def _space(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
         **found,
         **intervals,
     }
+
+
+def _geometry(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
+    """Share of written molecules to which a flow gives a geometry with their bonds, by setting of its sampler."""
+    texts = sample_smiles("smiles-vae-qm9", given.n, 1, executor=executor)["smiles"].tolist()
+    flow, found = load_generator(given.conformers or "flow-qm9"), {}
+    for setting in ["", *given.settings]:
+        options = {key: float(value) for key, value in (pair.split("=") for pair in setting.split(",") if pair)}
+        made = flow.geometries(texts, rng=Streams(1, "geometry"), tries=given.tries, **options)
+        found[setting or "default"] = share([not isinstance(one, str) for one in made])
+    return found
 
 
 def _latent(given: argparse.Namespace, executor: Executor) -> dict[str, Any]:
@@ -354,6 +368,7 @@ MEASURES = {
     "fragments": _fragments,
     "rings": _rings,
     "space": _space,
+    "geometry": _geometry,
     "latent": _latent,
     "search": _search,
     "joint": _joint,

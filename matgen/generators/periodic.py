@@ -22,7 +22,7 @@ from matgen.generators.paths import centred
 from matgen.generators.penalties import Penalties
 from matgen.generators.words import Words, composed_vectors, sentence_vectors
 from matgen.nn.transformer import PeriodicTransformer, Towards
-from matgen.precision import full_precision, inference_precision
+from matgen.precision import inference_precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -297,8 +297,7 @@ class PeriodicGenerator(Generator):
         """(S, 3, 3) cells in Å; those of molecules are boxes."""
         from matgen.nn.cell import stretch
 
-        with full_precision(cell.device):
-            basis = stretch(self.restore(cell, sizes))
+        basis = stretch(self.restore(cell, sizes))
         if isolated is None:
             return basis
         return torch.where(isolated[:, None, None], torch.eye(3, device=basis.device) * BOX, basis)

@@ -57,7 +57,7 @@ class SpatialGenerator(PeriodicGenerator):
         return draw_molecules(self, requests, advance, guidance, rng=rng, constraints=constraints)
 
     def geometries(
-        self, smiles: Sequence[str], *, rng: Streams, steps: int = 50, tries: int = TRIES
+        self, smiles: Sequence[str], *, rng: Streams, tries: int = TRIES, **options: Any
     ) -> list[Structure | str]:
         """A geometry for each molecule, drawn given its bonds, or the reason why there is none.
 
@@ -67,14 +67,20 @@ class SpatialGenerator(PeriodicGenerator):
         Args:
             smiles: Molecules.
             rng: Streams by index.
-            steps: Network evaluations for each draw.
             tries: Most draws for a molecule.
+            options: Of :meth:`molecules_by`, such as ``steps``.
         """
-        wholes = [Chem.AddHs(parse_smiles(without_stereo(text))) for text in smiles]
-        found: list[Structure | str] = [self._strange(whole) for whole in wholes]
+        wholes: dict[int, Mol] = {}
+        found: list[Structure | str] = []
+        for i, text in enumerate(smiles):
+            try:
+                wholes[i] = Chem.AddHs(parse_smiles(without_stereo(text)))
+                found.append(self._strange(wholes[i]))
+            except DataError as error:
+                found.append(error.what)
         left = [i for i, reason in enumerate(found) if not reason]
         streams = {i: rng.at(i) for i in left}
-        advance, guidance = self.molecules_by(steps=steps)
+        advance, guidance = self.molecules_by(**options)
         for _ in range(tries):
             drawn = draw_geometries(self, [wholes[i] for i in left], advance, guidance, [streams[i] for i in left])
             for i, made in zip(left, drawn, strict=True):

@@ -256,11 +256,15 @@ def test_it_learns_one_molecule(kind, tmp_path):
     made = from_batch(trained.sample(Request(n=30, formula="H2O"), rng=Streams(0, "x"), steps=30))
     bonds = [_distances(s)[s.atomic_numbers.index(8)].max() for s in made]
     assert np.median(bonds) == pytest.approx(0.96, abs=0.2)
-    told = trained.geometries(["O"] * 20 + ["CC", "S"], rng=Streams(0, "x"), steps=30)
+    told = trained.geometries(["O"] * 20 + ["CC", "S", "C(("], rng=Streams(0, "x"), steps=30)
     found = [s for s in told if not isinstance(s, str)]
     assert len(found) > 10
     assert {s.properties["smiles"] for s in found} == {"O"}
-    assert told[20:] == ["8 atoms are more than the 3 that were learned from.", "no molecule with S was learned from."]
+    assert told[20:22] == [
+        "8 atoms are more than the 3 that were learned from.",
+        "no molecule with S was learned from.",
+    ]
+    assert "C((" in told[22]
 
 
 def test_shipped_flow_lays_written_molecules_out():
