@@ -112,8 +112,8 @@ class Diffusion(SpatialGenerator):
             rng: Streams by sample index.
             constraints: Act as :func:`matgen.generators.diffusion_sampler.sample_diffusion` says.
             molecules: Whether molecules are drawn; by default where the model has learned nothing else.
-            options: Of :class:`matgen.generators.diffusion_sampler.Denoising`. Unless they are given, molecules are
-                drawn without sharpening, which contracts them.
+            options: Of :class:`matgen.generators.diffusion_sampler.Denoising`; molecules are drawn with a sharpening of
+                2 unless it is given, and without corrections.
         """
         for request in requests:
             request.require_honoured_by(self.conditions, self.name)
@@ -123,7 +123,7 @@ class Diffusion(SpatialGenerator):
 
     def molecules_by(self, **options: Any) -> tuple[Advance, float]:
         """Steps for molecules, see :class:`.SpatialGenerator`; without corrections."""
-        how = Denoising(**{"sharpening": 0.0, **options})
+        how = Denoising(**{"sharpening": 2.0, **options})
         if how.corrections:
             raise ConfigError("molecules are drawn without corrections.", where="corrections", fix="Leave it out.")
         how = replace(how, steering=0.0)

@@ -194,6 +194,16 @@ def test_battery_on_molecules(alone):
     )
 
 
+def test_options_of_the_samplers_act_on_molecules(alone):
+    model, _ = alone
+    asked = Request(n=2, formula="C2H6O")
+    plain = model.sample(asked, rng=Streams(0, "x"), **QUICK).frac
+    options = ({"annealing": 0.0}, {"churn": 0.5}) if isinstance(model, Flow) else ({"sharpening": 0.0}, {"noise": 1.0})
+    for option in options:
+        made = model.sample(asked, rng=Streams(0, "x"), **QUICK, **option).frac
+        assert (made - plain).abs().max() > 1e-5
+
+
 def test_samples_are_molecules_as_asked(alone):
     model, _ = alone
     made = from_batch(model.sample(Request(n=3, formula="C2H6O"), rng=Streams(0, "x"), **QUICK))
